@@ -1,0 +1,90 @@
+# libsock. `make` builds the library, `make test` runs every check; `make help` lists the rest.
+#
+# Tests: every tests/c/*.c is a program over harness.h, run linked to the shared and to the static library, and those in
+# MEMCHECK_TESTS once more under valgrind. Every executable tests/*/*.t prints TAP and is run from here. `make test` ends
+# with the names of what was skipped and the line `N passed, N failed, N skipped`.
+# Other parts of the project keep their targets in make/*.mk.
+
+BUILD ?= build
+CC ?= cc
+CXX ?= c++
+CFLAGS ?= -O2 -g
+CARGO ?= cargo
+WARNINGS = -Wall -Wextra -Wpedantic -Werror
+TEST_JOBS ?= 4
+TEST_SECONDS ?= 300
+
+LIBRARY_SHARED = target/release/libsock.so
+LIBRARY_STATIC = target/release/libsock.a
+HEADER = include/sock.h
+# What rustc --print native-static-libs names for the static library.
+STATIC_LIBRARIES = -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+# Programs find the shared library in build/lib, under the names the linker and the loader ask for.
+SHARED_LINK = -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lsock
+
+export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
+
+.DEFAULT_GOAL = all
+.PHONY: all test check-deep check-deep-sample clean help FORCE
+.DELETE_ON_ERROR:
+
+all: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## build the library
+
+# cargo knows best whether anything is to be done, and leaves the files alone if not.
+$(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) &: FORCE
+	$(CARGO) build --release --locked
+
+$(BUILD)/lib/.linked: $(LIBRARY_SHARED)
+	@mkdir -p $(@D)
+	ln -sf $(abspath $(LIBRARY_SHARED)) $(@D)/libsock.so
+	ln -sf $(abspath $(LIBRARY_SHARED)) \
+	    $(@D)/$$(readelf -d $(LIBRARY_SHARED) | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p' | grep . || echo libsock.so)
+	@touch $@
+
+# ---- tests ----
+
+C_TESTS = $(filter-out harness,$(basename $(notdir $(wildcard tests/c/*.c))))
+MEMCHECK_TESTS = $(C_TESTS)
+TAP_SCRIPTS = $(foreach script,$(wildcard tests/*/*.t),$(shell test -x $(script) && echo $(script)))
+TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -Iinclude -Itests/c
+
+SHARED_TESTS = $(C_TESTS:%=$(BUILD)/tests/shared/%)
+STATIC_TESTS = $(C_TESTS:%=$(BUILD)/tests/static/%)
+UNDER_MEMCHECK = $(MEMCHECK_TESTS:%=$(BUILD)/tests/memcheck/%)
+TEST_PREREQUISITES = $(SHARED_TESTS) $(STATIC_TESTS) $(UNDER_MEMCHECK)
+
+$(BUILD)/tests/harness.o: tests/c/harness.c tests/c/harness.h $(HEADER)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+
+$(BUILD)/tests/shared/%: tests/c/%.c $(BUILD)/tests/harness.o $(BUILD)/lib/.linked
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -o $@ $< $(BUILD)/tests/harness.o $(SHARED_LINK)
+
+$(BUILD)/tests/static/%: tests/c/%.c $(BUILD)/tests/harness.o $(LIBRARY_STATIC)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -o $@ $< $(BUILD)/tests/harness.o $(LIBRARY_STATIC) $(STATIC_LIBRARIES)
+
+# The same program; tests/record runs what lies in a folder of this name under valgrind.
+$(BUILD)/tests/memcheck/%: $(BUILD)/tests/shared/%
+	@mkdir -p $(@D)
+	ln -sf ../shared/$* $@
+
+include $(wildcard make/*.mk)
+
+test: all $(TEST_PREREQUISITES) ## build and run every test
+	@tests/run $(TEST_JOBS) $(TAP_SCRIPTS) $(SHARED_TESTS) $(STATIC_TESTS) $(UNDER_MEMCHECK)
+
+check-deep:: all $(TEST_PREREQUISITES) ## the long forms of the tests: hours
+	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)
+
+check-deep-sample:: ## a sample of the deep checks, the same for the same SOCK_TEST_SEED
+
+clean: ## remove everything built
+	rm -rf $(BUILD)
+	$(CARGO) clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\)::*.*## \(.*\)/  \1: \2/p' $(MAKEFILE_LIST)
+
+FORCE:

@@ -1,0 +1,148 @@
+/* The test harness: a test program is a table of cases; each case runs in a process of its own with a
+ * time limit, and the program reports in TAP. After a case its descriptors, threads and live handles
+ * must be back to where they were before it, and nothing may have been written to stdout or stderr.
+ *
+ *     static void echo(void) { CHECK(sock_close(0), ==, SOCK_EHANDLE); }
+ *     static const test_case cases[] = { CASE(echo) };
+ *     TEST_MAIN(cases)
+ *
+ * Run a program with names of cases as arguments to run only those, with --list to see them. */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <sock.h>
+
+typedef struct test_case {
+    const char *name;
+    void (*run)(void);
+    int seconds; /* time limit; 0 = 20 */
+} test_case;
+
+#define CASE(function) { #function, function, 0 }
+#define LONG_CASE(function, seconds) { #function, function, seconds }
+#define TEST_MAIN(cases) \
+    int main(int argc, char **argv) { return run_cases(argc, argv, cases, sizeof cases / sizeof cases[0]); }
+
+int run_cases(int argc, char **argv, const test_case *cases, size_t count);
+
+/* The one assertion, for integers, from any thread and from children: ends the process of the case when
+ * it does not hold, and shows both values. Text is compared with strcmp or memcmp. */
+#define CHECK(actual, relation, expected)                                                                    \
+    do {                                                                                                     \
+        int64_t actual_value = (int64_t)(actual), expected_value = (int64_t)(expected);                      \
+        if (!(actual_value relation expected_value))                                                         \
+            fail_check(__FILE__, __LINE__, #actual " " #relation " " #expected, actual_value, expected_value); \
+    } while (0)
+_Noreturn void fail_check(const char *file, int line, const char *text, int64_t actual, int64_t expected);
+
+/* The values that come and go in a table-driven test, named in a failure's report; NULL to clear. */
+void context(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Ends the case as skipped. */
+_Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A remark in the output of the test. */
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+bool deep(void);           /* long forms are wanted (SOCK_TEST_DEEP=1) */
+bool under_memcheck(void); /* valgrind slows us down (SOCK_TEST_MEMCHECK=1): no upper time limits, fewer rounds */
+int rounds(int usual);     /* usual, or a share of it under memcheck */
+
+/* Time and conditions. Nothing in a test sleeps and hopes: it waits until something is so. */
+int64_t now_us(void);
+int64_t now_ms(void);
+void sleep_ms(int64_t ms);
+#define WAIT_UNTIL(condition)                                                                  \
+    do {                                                                                       \
+        int64_t give_up = now_ms() + 10000;                                                    \
+        while (!(condition)) {                                                                 \
+            if (now_ms() > give_up) fail_check(__FILE__, __LINE__, "wait: " #condition, 0, 1); \
+            sleep_ms(1);                                                                       \
+        }                                                                                      \
+    } while (0)
+
+/* What a case must leave as it found it, for those that watch it on the way. */
+int open_descriptors(void);
+int running_threads(void);
+int64_t resident_kib(void);
+
+/* Threads. */
+pthread_t start_thread(void *(*run)(void *), void *argument);
+void *join_thread(pthread_t thread);
+
+/* A library call in another thread: started, seen to be asleep, and collected. */
+typedef struct call {
+    int64_t (*run)(struct call *);
+    sock_t socket;
+    const char *host, *port;
+    const sock_options *options;
+    void *buffer;
+    size_t size;
+    int64_t number;
+    int64_t result;      /* what the call returned */
+    size_t last_count;   /* sock_last_count() after it */
+    char last_error[256];
+    int64_t began_us, ended_us;
+    pthread_t thread;
+    atomic_int id, done;
+} call;
+
+void call_start(call *c);
+void call_wait_asleep(call *c); /* until the thread sleeps inside the library */
+int64_t call_join(call *c);
+int64_t call_read(call *c);
+int64_t call_read_exact(call *c);
+int64_t call_read_line(call *c);
+int64_t call_peek(call *c);
+int64_t call_readv(call *c);
+int64_t call_write(call *c);
+int64_t call_writev(call *c);
+int64_t call_accept(call *c);
+int64_t call_open(call *c);
+int64_t call_finish(call *c);
+
+/* Middle of several measurements, which one stall of a busy machine does not spoil. */
+int64_t median(int64_t *values, size_t count);
+
+/* Children of a case. They die with it. */
+pid_t fork_child(void);     /* like fork; the child must end with _exit */
+int child_status(pid_t child); /* waits; exit status, or 1000 + signal */
+
+/* Plain sockets on the other side. */
+int raw_listen(uint16_t *port);          /* 127.0.0.1, a free port */
+int raw_listen_backlog(uint16_t *port, int backlog);
+int raw_connect(uint16_t port);
+int raw_accept(int listener);
+void raw_send(int fd, const void *data, size_t size);   /* all of it */
+void raw_receive(int fd, void *data, size_t size);      /* all of it */
+int64_t raw_drain(int fd);               /* reads until the end; how many bytes, or -errno */
+void raw_close(int fd);
+void raw_reset(int fd);                  /* closes with RST */
+int64_t raw_fill(int fd);                /* writes until it would block; how many bytes */
+bool raw_readable(int fd, int timeout_ms);
+
+/* Library sockets, connected. */
+const char *port_text(uint16_t port);    /* one of a few buffers of this thread */
+uint16_t port_of(sock_t s);              /* of the local address */
+sock_t listen_local(void);               /* 127.0.0.1, a free port */
+sock_t open_local(sock_t listener);
+void tcp_with_raw_peer(sock_t *s, int *peer);
+void tcp_pair(sock_t pair[2]);           /* pair[0] opened, pair[1] accepted */
+int64_t fill(sock_t s);                  /* try_write until it would block; how many bytes */
+
+/* Both kinds of connection, for what must hold over either. */
+typedef void (*make_pair)(sock_t pair[2]);
+void unix_pair(sock_t pair[2]);
+
+/* Bytes that tell where in a stream they were. */
+void pattern(void *buffer, size_t size, uint64_t offset);
+size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset); /* index of the first wrong byte, or size */
+
+#endif

@@ -1,0 +1,43 @@
+#!/usr/bin/perl
+# Every function of the header is documented: a comment before it, every parameter named in it, what it
+# returns, and the codes it returns are codes that exist.
+use strict;
+use warnings;
+
+open my $file, '<', 'include/sock.h' or die "include/sock.h: $!";
+my $header = do { local $/; <$file> };
+my %codes = map { $_ => 1 } $header =~ /^\s*(SOCK_\w+)\s*=\s*-?\d+/mg;
+my $count = 0;
+my $failed = 0;
+
+sub report {
+    my ($name, @faults) = @_;
+    $count++;
+    $failed++ if @faults;
+    print @faults ? 'not ' : '', "ok $count - $name\n", map { "#   $_\n" } @faults;
+}
+
+# A prototype is the text from a comment's end to the next semicolon or brace, where it names a sock_ function.
+while ($header =~ m{/\*\*(.*?)\*/\s*((?:[\w*\s]|__attribute__\(\(.*?\)\))*?\b(sock_\w+)\s*\(([^;{]*)\)\s*[;{])}gs) {
+    my ($comment, $prototype, $name, $parameters) = ($1, $2, $3, $4);
+    next if $prototype =~ /typedef/;
+    my @faults;
+    push @faults, 'no @return' if $prototype !~ /^\s*void\s+sock_/ && $comment !~ /[\@\\]returns?\b/;
+    for my $parameter (split /,/, $parameters) {
+        next if $parameter =~ /^\s*(void|\.\.\.)\s*$/;
+        my ($word) = $parameter =~ /(\w+)\s*(?:\[\d*\])?\s*$/;
+        push @faults, "no \@param $word" if $comment !~ /[\@\\]param(?:\[\w+(?:,\w+)?\])?\s+$word\b/;
+    }
+    if ($prototype =~ /^\s*(?:static inline\s+)?(?:int|int64_t|sock_t)\s+sock_/ && $name !~ /_(?:errno|is_temporary|equal|live_handles)$/) {
+        push @faults, 'names no code' if $comment !~ /SOCK_E[A-Z]+/;
+    }
+    for my $code ($comment =~ /\b(SOCK_E[A-Z]+)\b/g) {
+        push @faults, "$code does not exist" unless $codes{$code} || $code eq 'SOCK_ERROR';
+    }
+    report("$name", @faults);
+}
+my @declared = $header =~ /^(?!\s*(?:\*|#|\/)).*?\b(sock_\w+)\s*\([^;{]*\)\s*;/mg;
+report('every function was found', $count < 50 ? ("only $count documented functions, " . @declared . ' declared') : ());
+report('the functions are documented one by one', $count - 1 < @declared ? ("$count documented, " . @declared . ' declared') : ());
+print "1..$count\n";
+exit($failed ? 1 : 0);
