@@ -106,6 +106,7 @@ void etc_file(const char *path, const char *text)
     CHECK(write(fd, text, strlen(text)), ==, (ssize_t)strlen(text));
     CHECK(fchmod(fd, 0644), ==, 0);
     close(fd);
+    umount2(path, MNT_DETACH); /* an earlier text, if there is one: nothing mounts over a file without a name */
     CHECK(mount(temporary, path, NULL, MS_BIND, NULL), ==, 0);
     CHECK(unlink(temporary), ==, 0);
 }
