@@ -1,0 +1,137 @@
+/* What the check of a handle costs, and what happens to it when two threads use one handle: their sum is compared with the
+   same two threads on a handle each. The cheapest calls that check a handle stand for it: sock_buffered and sock_fd. */
+#include "bench.h"
+#include <pthread.h>
+#include <sys/socket.h>
+
+static __attribute__((noinline)) int nothing(sock_t s) {
+  __asm__ volatile("" : : "r"(s));
+  return 0;
+}
+
+static void call_nothing(void *handles, long count) {
+  for (long i = 0; i < count; i++) nothing(*(sock_t *)handles);
+}
+
+static void call_buffered(void *handles, long count) {
+  for (long i = 0; i < count; i++) (void)sock_buffered(*(sock_t *)handles);
+}
+
+static void call_fd(void *handles, long count) {
+  for (long i = 0; i < count; i++) bench_sock(sock_fd(*(sock_t *)handles), "sock_fd");
+}
+
+static void call_stale(void *handle, long count) {
+  for (long i = 0; i < count; i++) (void)sock_buffered(*(sock_t *)handle);
+}
+
+/* Two threads, each on a CPU of its own, start together by a barrier; the slower one ends the slice. */
+typedef struct task { void (*run)(void *context, long count); void *context; long count; int cpu; } task;
+static pthread_barrier_t gate;
+
+static void *worker(void *argument) {
+  task *given = argument;
+  bench_pin(given->cpu);
+  pthread_barrier_wait(&gate);
+  given->run(given->context, given->count);
+  return NULL;
+}
+
+static void two_threads(task first, task second) {
+  task tasks[2] = {first, second};
+  pthread_t thread;
+  pthread_barrier_init(&gate, NULL, 3);
+  pthread_t other;
+  if (pthread_create(&thread, NULL, worker, &tasks[0]) != 0) bench_fail("pthread_create");
+  if (pthread_create(&other, NULL, worker, &tasks[1]) != 0) bench_fail("pthread_create");
+  pthread_barrier_wait(&gate);
+  bench_time from = bench_now();
+  pthread_join(thread, NULL);
+  pthread_join(other, NULL);
+  bench_add(from, bench_now());
+  pthread_barrier_destroy(&gate);
+}
+
+static void buffered_two_threads(void *handles, long count) {
+  sock_t *pair = handles;
+  two_threads((task){call_buffered, &pair[0], count, 0}, (task){call_buffered, &pair[1], count, 1});
+}
+
+/* One thread writes to the handle (and takes it out at the far end), the other puts data in at the far end and reads it. */
+typedef struct ends { sock_t handle; int near, far; } ends;
+
+static void sock_writer(void *context, long count) {
+  ends *e = context;
+  char message[64] = {0};
+  for (long i = 0; i < count; i++) {
+    bench_sock(sock_write(e->handle, message, sizeof message), "sock_write");
+    bench_raw(recv(e->far, message, sizeof message, 0), "recv");
+  }
+}
+
+static void sock_reader(void *context, long count) {
+  ends *e = context;
+  char message[64] = {0};
+  for (long i = 0; i < count; i++) {
+    bench_raw(send(e->far, message, sizeof message, MSG_NOSIGNAL), "send");
+    bench_sock(sock_read(e->handle, message, sizeof message), "sock_read");
+  }
+}
+
+static void raw_writer(void *context, long count) {
+  ends *e = context;
+  char message[64] = {0};
+  for (long i = 0; i < count; i++) {
+    bench_raw(send(e->near, message, sizeof message, MSG_NOSIGNAL), "send");
+    bench_raw(recv(e->far, message, sizeof message, 0), "recv");
+  }
+}
+
+static void raw_reader(void *context, long count) {
+  ends *e = context;
+  char message[64] = {0};
+  for (long i = 0; i < count; i++) {
+    bench_raw(send(e->far, message, sizeof message, MSG_NOSIGNAL), "send");
+    bench_raw(recv(e->near, message, sizeof message, 0), "recv");
+  }
+}
+
+static void sock_both(void *context, long count) {
+  two_threads((task){sock_writer, context, count, 0}, (task){sock_reader, context, count, 1});
+}
+
+static void raw_both(void *context, long count) {
+  two_threads((task){raw_writer, context, count, 0}, (task){raw_reader, context, count, 1});
+}
+
+int main(int argc, char **argv) {
+  bench_start(argc, argv);
+  sock_t pair[2], stale[2];
+  bench_sock_unix_pair(pair);
+  bench_sock_unix_pair(stale);
+  for (int i = 0; i < 2; i++) sock_close(stale[i]);
+
+  bench_side checks[] = {
+    {"empty function", call_nothing, &pair[0]},
+    {"sock_buffered", call_buffered, &pair[0]},
+    {"sock_fd", call_fd, &pair[0]},
+    {"sock_buffered, closed handle", call_stale, &stale[0]},
+  };
+  BENCH_CASE("one call", checks);
+
+  sock_t shared[2] = {pair[0], pair[0]};
+  bench_side threads[] = {
+    {"a handle each", buffered_two_threads, pair},
+    {"one handle", buffered_two_threads, shared},
+  };
+  BENCH_CASE("two threads calling sock_buffered", threads);
+
+  int fds[2], raw_fds[2];
+  bench_unix_pair(fds);
+  bench_unix_pair(raw_fds);
+  ends with_sock = {bench_sock(sock_from_fd(fds[0]), "sock_from_fd"), fds[0], fds[1]};
+  ends with_raw = {0, raw_fds[0], raw_fds[1]};
+  bench_side sides[] = {{"recv/send", raw_both, &with_raw}, {"libsock", sock_both, &with_sock}};
+  BENCH_CASE("one thread reads, another writes", sides);
+  return 0;
+}
