@@ -1,0 +1,1153 @@
+/*
+ * sock.h - sockets for C programs: libsock
+ *
+ * One call each connects with a deadline, listens, accepts, reads a line, writes everything.
+ * No SIGPIPE, no EINTR, no partial writes, no descriptor reused under a reader, no DNS that blocks
+ * for ever, no IPv6 that hangs.
+ *
+ *     #include <sock.h>
+ *
+ *     sock_t s = sock_open("example.com", "http", SOCK_OPTIONS(.timeout_ms = 5000));
+ *     if (s < 0) { fprintf(stderr, "%s\n", sock_last_error()); return 1; }
+ *     sock_printf(s, "GET / HTTP/1.0\r\nHost: example.com\r\n\r\n");
+ *     char line[1024];
+ *     while (sock_read_line(s, line, sizeof line) >= 0) puts(line);
+ *     sock_close(s);
+ *
+ * RETURN VALUES. Every function that can fail returns a signed integer: >= 0 is success (a handle,
+ * a count, or 0), < 0 is a code of enum sock_error. There is no other channel: errno is neither read
+ * nor promised. sock_last_error() tells the whole story of the last failure on this thread. Outputs are
+ * written only on success unless a function says otherwise. Any function may return SOCK_EINVAL for a
+ * NULL pointer that is not allowed, SOCK_EHANDLE and SOCK_ETYPE for a handle, SOCK_ENOMEM, SOCK_ESYS
+ * for an operating system error without a code of its own (see sock_last_errno()), and SOCK_EINTERNAL
+ * for a bug in the library.
+ *
+ * HANDLES. A sock_t is a number > 0 whose bits mean nothing to you. It is checked on every call: zero,
+ * negative, made-up, closed, closed twice, or from another process or copy of the library, it gives
+ * SOCK_EHANDLE, never undefined behaviour and never somebody else's socket. A live handle of the wrong
+ * kind gives SOCK_ETYPE. A handle does not fit in an int.
+ *
+ * THREADS. Every function may be called from any thread at any time on any handle. One thread may read
+ * while another writes. Calls in the same direction of one stream take turns: two sock_write calls never
+ * interleave their bytes, two sock_read_line calls each get whole lines.
+ *
+ * CLOSING. sock_close is final and immediate for everybody: calls blocked on the handle in other threads
+ * return SOCK_ECLOSED at once, later calls SOCK_EHANDLE. The descriptor is closed when the last call in
+ * flight has left. Closing does not shut the connection down under a forked child, or under a process
+ * that the descriptor was passed to.
+ *
+ * WAITING. Calls block unless their name begins with sock_try_. A blocked call ends when it is done, when
+ * the peer is done, at its timeout or deadline, when the handle is canceled or closed; never because of
+ * a signal. Times are milliseconds in int64_t on the monotonic clock; SOCK_FOREVER (-1) is no limit, 0 is
+ * "do not wait", and what would overflow means forever.
+ *
+ * YOUR PROCESS is left alone: no SIGPIPE, no signal handlers, no atexit, no output, no change of umask,
+ * directory or locale; every descriptor is close-on-exec. Threads exist only while a name is being
+ * resolved or a server runs, with all signals blocked in them. Only sock_cancel may be called from a
+ * signal handler.
+ *
+ * FORK. Handles made before fork() work in the child, which holds descriptors of its own: closing one
+ * there harms nothing in the parent. A server's threads exist only in the parent, and a poller belongs to
+ * the process that made it.
+ *
+ * TEXT is NUL-terminated. Host and service names are read strictly: see chapter 4.
+ *
+ * LINKING. cc program.c $(pkg-config --cflags --libs sock). C99 or C++11 and later. For C++ there is also
+ * sock.hpp. Define SOCK_NO_STDIO before including this header to leave out sock_printf.
+ */
+
+
+#ifndef SOCK_H
+#define SOCK_H
+
+/* Made by cbindgen from src/ffi. Do not edit: change the Rust source. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/** The version of this header; sock_version() tells the library's. */
+#define SOCK_VERSION_MAJOR 0
+#define SOCK_VERSION_MINOR 1
+#define SOCK_VERSION_PATCH 0
+#define SOCK_VERSION \
+    ((SOCK_VERSION_MAJOR << 16) | (SOCK_VERSION_MINOR << 8) | SOCK_VERSION_PATCH)
+#define SOCK_VERSION_TEXT "0.1.0"
+
+#ifndef __cplusplus
+/** All options at their defaults: `sock_options o = SOCK_OPTIONS_INIT;`. C only. */
+#define SOCK_OPTIONS_INIT { .size = sizeof(sock_options) }
+/** A pointer to options, for one call: `sock_open(host, port, SOCK_OPTIONS(.timeout_ms = 5000))`. C only. */
+#define SOCK_OPTIONS(...) (&(sock_options){ .size = sizeof(sock_options), __VA_ARGS__ })
+/** The same for sock_serve: `SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS)`. C only. */
+#define SOCK_SERVER_OPTIONS(...) (&(sock_server_options){ .size = sizeof(sock_server_options), __VA_ARGS__ })
+#endif
+
+
+/**
+ * What can go wrong. The numbers are frozen; gaps are for later codes.
+ */
+typedef enum sock_error {
+    /**
+     * Success.
+     */
+    SOCK_OK = 0,
+    /**
+     * An argument is invalid; nothing was done.
+     */
+    SOCK_EINVAL = -1,
+    /**
+     * Not a live handle.
+     */
+    SOCK_EHANDLE = -2,
+    /**
+     * A live handle, but of the wrong kind for this call.
+     */
+    SOCK_ETYPE = -3,
+    /**
+     * A name, line, path or text is longer than its limit.
+     */
+    SOCK_ETOOLONG = -4,
+    /**
+     * In conflict with another use in progress.
+     */
+    SOCK_EBUSY = -5,
+    /**
+     * Not supported by this build, kernel or address family.
+     */
+    SOCK_ENOTSUP = -6,
+    /**
+     * The timeout or deadline passed, or the kernel gave up on the peer.
+     */
+    SOCK_ETIMEDOUT = -20,
+    /**
+     * sock_try_*: it would block.
+     */
+    SOCK_EAGAIN = -21,
+    /**
+     * The handle was closed while this call was in flight.
+     */
+    SOCK_ECLOSED = -22,
+    /**
+     * sock_cancel, or the server that ran this call was stopped.
+     */
+    SOCK_ECANCELED = -23,
+    /**
+     * The stream ended before the request was met.
+     */
+    SOCK_EEOF = -24,
+    /**
+     * No such host, or it has no address of the wanted family.
+     */
+    SOCK_ENOHOST = -40,
+    /**
+     * No such service name.
+     */
+    SOCK_ENOSERVICE = -41,
+    /**
+     * The resolver failed; trying later may help.
+     */
+    SOCK_ERESOLVE = -42,
+    /**
+     * The peer refused the connection, or an ICMP message said that nobody listens.
+     */
+    SOCK_ECONNREFUSED = -60,
+    /**
+     * The peer reset the connection. Once reported it stays: it never becomes a clean end of file.
+     */
+    SOCK_ECONNRESET = -61,
+    /**
+     * The peer, or sock_shutdown, closed the connection for writing.
+     */
+    SOCK_EPIPE = -62,
+    /**
+     * No route to the network or the host.
+     */
+    SOCK_EUNREACH = -63,
+    /**
+     * The socket is not connected.
+     */
+    SOCK_ENOTCONN = -64,
+    /**
+     * Somebody else has the address.
+     */
+    SOCK_EADDRINUSE = -65,
+    /**
+     * The address is not this machine's, or no port is left.
+     */
+    SOCK_EADDRNOTAVAIL = -66,
+    /**
+     * The system does not permit it.
+     */
+    SOCK_EACCES = -67,
+    /**
+     * A datagram is too large to send.
+     */
+    SOCK_EMSGSIZE = -68,
+    /**
+     * A datagram or passed descriptors did not fit and were cut.
+     */
+    SOCK_ETRUNC = -69,
+    /**
+     * No such unix socket path.
+     */
+    SOCK_ENOENT = -70,
+    /**
+     * The unix socket path exists and is in use, or is not a socket.
+     */
+    SOCK_EEXIST = -71,
+    /**
+     * Out of descriptors, handles or threads.
+     */
+    SOCK_ELIMIT = -90,
+    /**
+     * Out of memory.
+     */
+    SOCK_ENOMEM = -91,
+    /**
+     * Another operating system error: see sock_last_errno().
+     */
+    SOCK_ESYS = -100,
+    /**
+     * A bug in the library.
+     */
+    SOCK_EINTERNAL = -101,
+} sock_error;
+
+/**
+ * Times.
+ */
+typedef enum sock_time {
+    /**
+     * No limit, wherever a call takes milliseconds.
+     */
+    SOCK_FOREVER = -1,
+} sock_time;
+
+/**
+ * Directions, and what a poller watches for. Combine with |.
+ */
+typedef enum sock_direction {
+    SOCK_READ = 1,
+    SOCK_WRITE = 2,
+} sock_direction;
+
+/**
+ * Three-valued switches in options.
+ */
+typedef enum sock_switch {
+    /**
+     * What the field's comment says.
+     */
+    SOCK_DEFAULT = 0,
+    SOCK_ON = 1,
+    SOCK_OFF = -1,
+} sock_switch;
+
+/**
+ * Address families.
+ */
+typedef enum sock_family {
+    SOCK_ANY = 0,
+    SOCK_UNIX = 1,
+    SOCK_IPV4 = 4,
+    SOCK_IPV6 = 6,
+} sock_family;
+
+/**
+ * Kinds of handles, as sock_get_info tells them.
+ */
+typedef enum sock_kind {
+    SOCK_KIND_STREAM = 1,
+    SOCK_KIND_LISTENER = 2,
+    SOCK_KIND_DATAGRAM = 3,
+    SOCK_KIND_POLLER = 4,
+    SOCK_KIND_SERVER = 5,
+} sock_kind;
+
+/**
+ * Options of a live handle, for sock_set_option and sock_get_option.
+ */
+typedef enum sock_option {
+    /**
+     * TCP_NODELAY: 1 or 0. TCP.
+     */
+    SOCK_OPT_NODELAY = 1,
+    /**
+     * As `keepalive_ms` of sock_options; 0 = off. TCP.
+     */
+    SOCK_OPT_KEEPALIVE_MS = 2,
+    /**
+     * TCP_USER_TIMEOUT in milliseconds; 0 = the kernel's. TCP.
+     */
+    SOCK_OPT_USER_TIMEOUT_MS = 3,
+    /**
+     * SO_LINGER: -1 = off (close in the background), 0 = reset on close, else sock_close waits up to this many milliseconds,
+     * rounded up to seconds, for unsent data. Streams.
+     */
+    SOCK_OPT_LINGER_MS = 4,
+    /**
+     * SO_SNDBUF in bytes. The kernel doubles what is set, and reading tells the doubled value.
+     */
+    SOCK_OPT_SEND_BUFFER = 5,
+    /**
+     * SO_RCVBUF in bytes, doubled likewise.
+     */
+    SOCK_OPT_RECEIVE_BUFFER = 6,
+    /**
+     * SO_BROADCAST: 1 or 0. UDP.
+     */
+    SOCK_OPT_BROADCAST = 7,
+    /**
+     * IP_TTL or IPV6_UNICAST_HOPS: 1…255; -1 = the system's.
+     */
+    SOCK_OPT_TTL = 8,
+    /**
+     * IP_MULTICAST_TTL or IPV6_MULTICAST_HOPS: 0…255; -1 = the system's. UDP.
+     */
+    SOCK_OPT_MULTICAST_TTL = 9,
+    /**
+     * Whether multicasts come back to this machine: 1 or 0. UDP.
+     */
+    SOCK_OPT_MULTICAST_LOOP = 10,
+    /**
+     * IP_TOS or IPV6_TCLASS: 0…255.
+     */
+    SOCK_OPT_TOS = 11,
+    /**
+     * SO_MARK, for routing and filters; needs CAP_NET_ADMIN.
+     */
+    SOCK_OPT_MARK = 12,
+    /**
+     * As `spin_us` of sock_options.
+     */
+    SOCK_OPT_SPIN_US = 13,
+    /**
+     * TCP_QUICKACK: 1 or 0; the kernel goes back to its own choice after a while. TCP.
+     */
+    SOCK_OPT_QUICKACK = 14,
+    /**
+     * TCP_CORK: 1 holds small segments back until 0, or for 200 ms. TCP.
+     */
+    SOCK_OPT_CORK = 15,
+} sock_option;
+
+/**
+ * How long addresses get as text.
+ */
+typedef enum sock_address_limit {
+    /**
+     * A buffer of this many bytes is always enough for sock_address_format.
+     */
+    SOCK_ADDRESS_TEXT = 160,
+} sock_address_limit;
+
+/**
+ * Levels of log messages.
+ */
+typedef enum sock_log_level {
+    /**
+     * A call failed: the text of sock_last_error.
+     */
+    SOCK_LOG_ERROR = 1,
+    /**
+     * The library carried on, but somebody should know: descriptors are out, say.
+     */
+    SOCK_LOG_WARNING = 2,
+    /**
+     * What the library is doing.
+     */
+    SOCK_LOG_INFORMATION = 3,
+} sock_log_level;
+
+/**
+ * A handle: > 0 when live. See HANDLES above.
+ */
+typedef int64_t sock_t;
+
+/**
+ * An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so that it can be handed to POSIX
+ * calls and filled from them.
+ */
+typedef struct sock_address {
+    /**
+     * Bytes of the address; 0 = no address.
+     */
+    uint64_t length;
+    uint8_t storage[128];
+} sock_address;
+
+/**
+ * Options of opening, listening, binding and resolving.
+ *
+ * Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. The struct grows
+ * at its end: programs compiled against an older header keep working. A NULL pointer in place of options means all defaults.
+ * A field that means nothing to the call must be zero, else SOCK_EINVAL; each comment says where a field means something.
+ */
+typedef struct sock_options {
+    /**
+     * sizeof(sock_options); 0 is SOCK_EINVAL.
+     */
+    size_t size;
+    /**
+     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. Everywhere.
+     */
+    int family;
+    /**
+     * TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
+     */
+    int nodelay;
+    /**
+     * Milliseconds for the whole of open: resolving and all addresses. 0 = no limit. Open, UDP open, resolve.
+     */
+    int64_t timeout_ms;
+    /**
+     * Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 =
+     * none.
+     */
+    int64_t io_timeout_ms;
+    /**
+     * Milliseconds before the next address is tried beside the last (RFC 8305). 0 = 250; clamped to 10…2000. Open.
+     */
+    int64_t attempt_delay_ms;
+    /**
+     * Milliseconds of silence before the connection is probed; then a probe every third of that, and three without an answer
+     * end it. 0 = off. The kernel counts in seconds: rounded up. Open; listen, for what it accepts.
+     */
+    int64_t keepalive_ms;
+    /**
+     * Milliseconds that sent data may go unacknowledged before the connection is given up (TCP_USER_TIMEOUT). 0 = the
+     * kernel's. Open; listen, for what it accepts.
+     */
+    int64_t user_timeout_ms;
+    /**
+     * Microseconds to busy-wait before sleeping in a blocking call: lower latency for a processor's time. 0 = off.
+     */
+    int64_t spin_us;
+    /**
+     * SO_SNDBUF in bytes; 0 = the kernel's.
+     */
+    int send_buffer;
+    /**
+     * SO_RCVBUF in bytes; 0 = the kernel's.
+     */
+    int receive_buffer;
+    /**
+     * How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel clamps it. Listen.
+     */
+    int backlog;
+    /**
+     * SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default off.
+     */
+    int reuse_address;
+    /**
+     * SO_REUSEPORT: several sockets share the port and its load. Default off.
+     */
+    int reuse_port;
+    /**
+     * A wildcard socket takes IPv6 only. Default off: one socket for both families. Listen, UDP bind.
+     */
+    int v6_only;
+    /**
+     * Multipath TCP where the kernel has it, silently TCP otherwise. Default off. Open, listen.
+     */
+    int multipath;
+    /**
+     * TCP Fast Open (RFC 7413): the first write travels with the SYN. Default off. Open, listen.
+     */
+    int fast_open;
+    /**
+     * Take over a unix path that nobody answers at. Default on. Listen and bind on "unix:".
+     */
+    int unix_replace;
+    /**
+     * Permission bits of the unix path, which never has any more; 0 = the umask's. Listen and bind on "unix:".
+     */
+    int unix_mode;
+    /**
+     * Bind to this literal address first; NULL = any. Open, UDP open.
+     */
+    const char *local_host;
+    /**
+     * Bind to this port first; NULL = any. Open, UDP open.
+     */
+    const char *local_port;
+    /**
+     * SO_BINDTODEVICE: use this network interface only; NULL = any.
+     */
+    const char *device;
+} sock_options;
+
+/**
+ * What the library knows about a handle. The struct grows at its end.
+ */
+typedef struct sock_info {
+    /**
+     * sizeof(sock_info), set by the caller.
+     */
+    size_t size;
+    /**
+     * One of enum sock_kind.
+     */
+    int kind;
+    /**
+     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none.
+     */
+    int family;
+    /**
+     * Bytes taken from the kernel, those read ahead included.
+     */
+    uint64_t bytes_read;
+    /**
+     * Bytes given to the kernel.
+     */
+    uint64_t bytes_written;
+    /**
+     * Microseconds that open spent on the name.
+     */
+    int64_t resolve_us;
+    /**
+     * Microseconds that open spent on connecting, after the name was known.
+     */
+    int64_t connect_us;
+    /**
+     * How many addresses open tried, the one that won included.
+     */
+    uint32_t attempts;
+    /**
+     * TCP's estimate of the round-trip time, in microseconds.
+     */
+    uint32_t rtt_us;
+    /**
+     * Segments that TCP sent again.
+     */
+    uint32_t retransmits;
+} sock_info;
+
+/**
+ * Receives log messages.
+ *
+ * @param level one of enum sock_log_level
+ * @param message one line without a line end; valid during the call
+ * @param context as given to sock_set_logger
+ */
+typedef void (*sock_logger)(int level, const char *message, void *context);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * One English phrase for a code.
+ *
+ * @param code any number: a result of any function
+ * @return a static string, never NULL; "success" for every number >= 0
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+const char *sock_strerror(int64_t code);
+
+/**
+ * The name of a code, for logs and tests.
+ *
+ * @param code any number
+ * @return a static string such as "SOCK_ECONNREFUSED", never NULL; "SOCK_UNKNOWN" for numbers that are no code
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+const char *sock_error_name(int64_t code);
+
+/**
+ * Whether trying the same thing again later can succeed, without anybody mending the request: timeouts, refusals,
+ * resets, exhausted resources.
+ *
+ * @param code any number
+ * @return 1 or 0
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_error_is_temporary(int64_t code);
+
+/**
+ * The last failure on this thread, in full: the operation, the addresses, every attempt with its own cause and time, and
+ * the verdict, in one line. For example
+ * `open example.com:443: timed out after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused after 3 ms)`.
+ *
+ * Success leaves it alone; only the next failure on the same thread replaces it. In a fiber of a server it is the
+ * fiber's own.
+ *
+ * @return a string in a buffer of the thread's own, never NULL; "" before any failure. It is cut at the end if it must be.
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+const char *sock_last_error(void);
+
+/**
+ * The errno of the last failure on this thread.
+ *
+ * @return an errno value, or 0 where no system call failed
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_last_errno(void);
+
+/**
+ * How many bytes the last failing transfer on this thread did move: sock_write, sock_read_exact and their kin count them
+ * exactly.
+ *
+ * @return bytes; 0 after a failure that moved none
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+size_t sock_last_count(void);
+
+/**
+ * Sets an option of a live socket.
+ *
+ * @param s a stream, listener or datagram socket
+ * @param option one of enum sock_option
+ * @param value see the option
+ * @return 0; SOCK_EINVAL for an unknown option or a value out of its range, SOCK_ENOTSUP for one that the socket's kind or
+ *         family lacks, SOCK_EACCES
+ *
+ * Never blocks; any thread. setsockopt(2), tcp(7), ip(7), ipv6(7). Since 0.1.
+ */
+int sock_set_option(sock_t s,
+                    int option,
+                    int64_t value);
+
+/**
+ * The value of an option of a live socket.
+ *
+ * @param s a stream, listener or datagram socket
+ * @param option one of enum sock_option
+ * @return the value (for SOCK_OPT_LINGER_MS, SOCK_OPT_TTL and SOCK_OPT_MULTICAST_TTL -1 is a value: it is SOCK_EINVAL's
+ *         number, and sock_last_error tells them apart only by not changing); SOCK_EINVAL for an unknown option,
+ *         SOCK_ENOTSUP for one that the socket's kind or family lacks
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int64_t sock_get_option(sock_t s,
+                        int option);
+
+/**
+ * Reads a literal address: nothing is asked of the resolver, and the port is a decimal number.
+ *
+ * @param host an IPv4 or IPv6 literal, with or without [] and %scope; "unix:PATH"; "unix:@NAME"; with `port` NULL the whole as
+ *        sock_address_format writes it
+ * @param port decimal 0…65535, or NULL
+ * @param out receives the address; not NULL
+ * @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_address_parse(const char *host,
+                       const char *port,
+                       struct sock_address *out);
+
+/**
+ * Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@x`, `unix:` (unnamed).
+ *
+ * @param address not NULL
+ * @param text receives the text and a NUL; at most `size` bytes are written
+ * @param size of `text`; SOCK_ADDRESS_TEXT is always enough
+ * @return the length without the NUL; SOCK_ETOOLONG if it does not fit (then nothing is written); SOCK_EINVAL for a family that
+ *         the library does not know
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int64_t sock_address_format(const struct sock_address *address,
+                            char *text,
+                            size_t size);
+
+/**
+ * The port of an address.
+ *
+ * @param address not NULL
+ * @return 0…65535; SOCK_ETYPE for a unix address
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_address_port(const struct sock_address *address);
+
+/**
+ * Whether two addresses are the same: family, address, port, scope or path.
+ *
+ * @param a an address, or NULL
+ * @param b an address, or NULL
+ * @return 1 or 0; 0 if either is NULL or of an unknown family
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_address_equal(const struct sock_address *a, const struct sock_address *b);
+
+/**
+ * Resolves a name to addresses, as sock_open does before it connects.
+ *
+ * @param host as for sock_open; NULL is the loopback
+ * @param port a decimal port or a service name, or NULL
+ * @param options `family` and `timeout_ms`, or NULL
+ * @param out receives at most `capacity` addresses, in the order in which sock_open would try them
+ * @param capacity of `out`; 0 only counts
+ * @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE,
+ *         SOCK_ETIMEDOUT, SOCK_ELIMIT
+ *
+ * Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724. Since 0.1.
+ */
+int64_t sock_resolve(const char *host,
+                     const char *port,
+                     const struct sock_options *options,
+                     struct sock_address *out,
+                     size_t capacity);
+
+/**
+ * The address that a socket is bound to. An IPv4-mapped address is told as the IPv4 address.
+ *
+ * @param s a stream, listener or datagram socket
+ * @param out not NULL
+ * @return 0
+ *
+ * Never blocks; any thread. getsockname(2). Since 0.1.
+ */
+int sock_local_address(sock_t s, struct sock_address *out);
+
+/**
+ * The address of the peer, remembered from open or accept: it is known even after the peer is gone. Peers of a dual-stack
+ * listener that speak IPv4 are told as IPv4 addresses.
+ *
+ * @param s a stream or a connected datagram socket
+ * @param out not NULL
+ * @return 0; SOCK_ENOTCONN
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_peer_address(sock_t s,
+                      struct sock_address *out);
+
+/**
+ * Connects a stream.
+ *
+ * Resolves the name, then tries its addresses as RFC 8305 says: in the resolver's order with the families interleaved, the next
+ * one when one fails or after `attempt_delay_ms`, all within one `timeout_ms`. The first that connects wins; the others are closed
+ * without a byte sent. A connection of a TCP socket to itself is never returned. A unix socket whose backlog is full is waited for.
+ *
+ * @param host a DNS name, an IPv4 literal, an IPv6 literal with or without [] and %scope, "unix:PATH", or "unix:@NAME" for a Linux
+ *        abstract socket; NULL = the loopback. Only strict literals are literals; what merely looks numeric, is malformed, or
+ *        is too long is refused before anything is asked of the resolver, and nothing is ever cut.
+ * @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and where `host` is the whole address as text
+ *        (`example.com:443`, `[::1]:80`, `:8080`)
+ * @param options or NULL for all defaults
+ * @return a handle to be closed with sock_close; else the code of the attempt that tells most: SOCK_ETIMEDOUT if the timeout
+ *         ended it; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE for names; SOCK_ECONNREFUSED, SOCK_EUNREACH, SOCK_EACCES,
+ *         SOCK_EADDRNOTAVAIL, SOCK_ENOENT, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ELIMIT. sock_last_error tells every attempt.
+ *
+ * Blocks at most `timeout_ms`; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
+ */
+sock_t sock_open(const char *host,
+                 const char *port,
+                 const struct sock_options *options);
+
+/**
+ * Listens for connections.
+ *
+ * @param host an address of this machine, as for sock_open; a name with several addresses uses the first that binds; NULL = every
+ *        address, in one dual-stack socket; "unix:PATH" makes a unix socket, unlinked on close if the path is still its own
+ * @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as for sock_open
+ * @param options or NULL for all defaults
+ * @return a handle for sock_accept, sock_serve or a poller; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES, SOCK_EEXIST for
+ *         a unix path that is in use or no socket, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+ *
+ * Blocks only where `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
+ */
+sock_t sock_listen(const char *host,
+                   const char *port,
+                   const struct sock_options *options);
+
+/**
+ * Waits for the next connection.
+ *
+ * What concerns one dead connection only is swallowed. When descriptors run out it waits and tries again, without spinning.
+ * The connection inherits the listener's `io_timeout_ms`, nodelay, keepalive, user timeout and spin, and nothing else.
+ * Several threads may accept on one listener: each connection goes to one of them.
+ *
+ * @param listener from sock_listen; its timeout and deadline for reading apply
+ * @return a handle to be closed with sock_close; SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED, SOCK_ELIMIT if descriptors were
+ *         out until the timeout, SOCK_EBUSY where a server has the listener
+ *
+ * Blocks; any thread. accept(2). Since 0.1.
+ */
+sock_t sock_accept(sock_t listener);
+
+/**
+ * Closes a handle of any kind, for everybody: see CLOSING above. What was written still reaches the peer, in the background; but
+ * where received data was left unread, TCP resets the connection: sock_finish avoids that. A listener unlinks its unix path
+ * if the path is still its own.
+ *
+ * @param s a handle; gone when this returns
+ * @return 0; SOCK_EHANDLE if it is not live (closed before, or never a handle)
+ *
+ * Never blocks, unless SOCK_OPT_LINGER_MS was set; any thread. Since 0.1.
+ */
+int sock_close(sock_t s);
+
+/**
+ * Ends one direction, or both, of a connection for everybody who shares it (threads, forked children).
+ *
+ * SOCK_WRITE sends what was written and then the end of the stream: the peer reads 0, and can still answer. After SOCK_READ reads
+ * give what has already arrived, then 0. Doing it twice is no error.
+ *
+ * @param s a stream or a connected datagram socket
+ * @param directions SOCK_READ, SOCK_WRITE or both
+ * @return 0; SOCK_ENOTCONN if the peer has already torn the connection down
+ *
+ * Never blocks; any thread. shutdown(2). Since 0.1.
+ */
+int sock_shutdown(sock_t s,
+                  int directions);
+
+/**
+ * Closes a stream politely: ends the writing direction, reads and drops what the peer still sends until its end, and closes. The
+ * peer gets everything that was written, even where it sent data that nobody read.
+ *
+ * @param s a stream; gone when this returns, whatever it returns, unless that is SOCK_EHANDLE, SOCK_ETYPE or SOCK_EINVAL
+ * @param timeout_ms how long the peer may take; SOCK_FOREVER = no limit. The handle's own timeouts do not apply.
+ * @return 0 if the peer ended its direction too; SOCK_ETIMEDOUT, SOCK_ECONNRESET, SOCK_ECANCELED, SOCK_ECLOSED
+ *
+ * Blocks at most `timeout_ms`; any thread. Since 0.1.
+ */
+int sock_finish(sock_t s,
+                int64_t timeout_ms);
+
+/**
+ * Closes a stream with a reset: what was not yet sent is dropped, the peer's next read fails with SOCK_ECONNRESET, and no
+ * TIME_WAIT stays behind. A unix stream is merely closed.
+ *
+ * @param s a stream; gone when this returns
+ * @return 0
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_abort(sock_t s);
+
+/**
+ * Makes two connected unix streams: what is written to one is read from the other.
+ *
+ * @param out receives two handles; not NULL
+ * @return 0; SOCK_ELIMIT
+ *
+ * Never blocks; any thread. socketpair(2). Since 0.1.
+ */
+int sock_pair(sock_t out[2]);
+
+/**
+ * Reads what is there, waiting until there is something.
+ *
+ * @param s a stream, or a connected datagram socket: one datagram a call
+ * @param buffer at least `size` bytes; may be NULL if `size` is 0
+ * @param size how much at most; 0 returns 0 at once; over PTRDIFF_MAX is SOCK_EINVAL
+ * @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_ECONNRESET, SOCK_ETIMEDOUT, SOCK_ECANCELED,
+ *         SOCK_ECLOSED, SOCK_ECONNREFUSED on datagrams, SOCK_ETRUNC for a datagram longer than the buffer, which is filled
+ *
+ * Blocks until its timeout or deadline; any thread. recv(2). Since 0.1.
+ */
+int64_t sock_read(sock_t s,
+                  void *buffer,
+                  size_t size);
+
+/**
+ * Reads exactly `size` bytes.
+ *
+ * @param s a stream
+ * @param buffer at least `size` bytes; what arrived before a failure is in it
+ * @param size how many; 0 returns 0 at once
+ * @return `size`; SOCK_EEOF if the stream ended before; else as sock_read. sock_last_count tells how many bytes did arrive.
+ *
+ * Blocks until its timeout or deadline, which hold over the whole call; any thread. Since 0.1.
+ */
+int64_t sock_read_exact(sock_t s,
+                        void *buffer,
+                        size_t size);
+
+/**
+ * Reads a line ended by "\n" or "\r\n", strips the end, and terminates it with a NUL.
+ *
+ * A last line without an end is returned as a line; after it comes SOCK_EEOF. NUL bytes in a line are data: trust the length.
+ * Lines are read ahead: bytes behind the line stay with the handle, where every reading call finds them first. A line cut short by a
+ * timeout is kept, and the next call goes on with it.
+ *
+ * @param s a stream
+ * @param line at least `size` bytes
+ * @param size of `line`, the NUL included; 0 is SOCK_EINVAL
+ * @return the length without the line end; SOCK_EEOF; SOCK_ETOOLONG if the line does not fit in `size` - 1 bytes: it stays readable,
+ *         by sock_read or with a larger buffer; else as sock_read
+ *
+ * Blocks until its timeout or deadline, which hold over the whole call; any thread. Since 0.1.
+ */
+int64_t sock_read_line(sock_t s,
+                       char *line,
+                       size_t size);
+
+/**
+ * Reads like sock_read, and leaves the bytes there for the next call.
+ *
+ * @param s a stream or a datagram socket
+ * @param buffer at least `size` bytes
+ * @param size how much at most
+ * @return as sock_read
+ *
+ * Blocks until its timeout or deadline; any thread. recv(2) with MSG_PEEK. Since 0.1.
+ */
+int64_t sock_peek(sock_t s, void *buffer, size_t size);
+
+/**
+ * Writes all of it, always: success means that the kernel has every byte.
+ *
+ * @param s a stream, or a connected datagram socket: one datagram a call, an empty one too
+ * @param buffer `size` bytes; may be NULL if `size` is 0
+ * @param size how many; over PTRDIFF_MAX is SOCK_EINVAL
+ * @return `size`; SOCK_EPIPE or SOCK_ECONNRESET where the peer is gone (never a signal); SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED:
+ *         sock_last_count tells how many bytes the kernel had taken; SOCK_EMSGSIZE for a datagram
+ *
+ * Blocks until its timeout or deadline; any thread. send(2). Since 0.1.
+ */
+int64_t sock_write(sock_t s,
+                   const void *buffer,
+                   size_t size);
+
+/**
+ * Reads like sock_read, into several buffers, filled one after the other.
+ *
+ * @param s a stream or a connected datagram socket
+ * @param parts `count` buffers; any number, also over IOV_MAX
+ * @param count not negative
+ * @return how many bytes in all; else as sock_read
+ *
+ * Blocks until its timeout or deadline; any thread. recvmsg(2). Since 0.1.
+ */
+int64_t sock_readv(sock_t s, const struct iovec *parts, int count);
+
+/**
+ * Writes all of several buffers, in order, as sock_write writes one.
+ *
+ * @param s a stream, or a connected datagram socket: one datagram of them all
+ * @param parts `count` buffers; any number, also over IOV_MAX on streams
+ * @param count not negative
+ * @return how many bytes in all; SOCK_EINVAL if that is over PTRDIFF_MAX; else as sock_write
+ *
+ * Blocks until its timeout or deadline; any thread. sendmsg(2). Since 0.1.
+ */
+int64_t sock_writev(sock_t s, const struct iovec *parts, int count);
+
+/**
+ * Reads what is there now.
+ *
+ * @param s a stream or a connected datagram socket
+ * @param buffer at least `size` bytes
+ * @param size how much at most; 0 returns 0
+ * @return how many bytes; 0 at the end of the stream; SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int64_t sock_try_read(sock_t s,
+                      void *buffer,
+                      size_t size);
+
+/**
+ * Writes what fits now.
+ *
+ * @param s a stream or a connected datagram socket
+ * @param buffer `size` bytes
+ * @param size how many at most
+ * @return how many bytes the kernel took, at least 1 unless `size` is 0; SOCK_EAGAIN if nothing fits, or another thread is
+ *         writing; else as sock_write
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int64_t sock_try_write(sock_t s,
+                       const void *buffer,
+                       size_t size);
+
+/**
+ * Takes the next connection if one waits.
+ *
+ * @param listener from sock_listen
+ * @return a handle to be closed with sock_close; SOCK_EAGAIN if none waits; SOCK_ELIMIT if no descriptor is left; SOCK_EBUSY where a
+ *         server has the listener
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+sock_t sock_try_accept(sock_t listener);
+
+/**
+ * How many bytes have been read ahead and wait inside the library. A foreign event loop must look at this beside the
+ * descriptor of sock_fd; a poller of this library does by itself.
+ *
+ * @param s any handle
+ * @return bytes; 0 for what is no handle, too
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+size_t sock_buffered(sock_t s);
+
+/**
+ * Sets how long each call may take from now on; calls already blocked in that direction heed it too.
+ *
+ * The time runs from when a call first has to wait. A deadline may be set as well: whichever comes first ends the call with
+ * SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
+ *
+ * @param s a stream, listener (accepting is reading) or datagram socket
+ * @param directions SOCK_READ, SOCK_WRITE or both
+ * @param ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
+ * @return 0; SOCK_EINVAL
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_set_timeout(sock_t s,
+                     int directions,
+                     int64_t ms);
+
+/**
+ * Sets a point in time when all calls end, those already blocked too, however many there are until then.
+ *
+ * After it, data that is already there is still delivered; whatever would have to wait ends with SOCK_ETIMEDOUT.
+ *
+ * @param s a stream, listener or datagram socket
+ * @param directions SOCK_READ, SOCK_WRITE or both
+ * @param ms_from_now milliseconds; 0 makes every wait end at once; SOCK_FOREVER takes the deadline away
+ * @return 0; SOCK_EINVAL
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_set_deadline(sock_t s,
+                      int directions,
+                      int64_t ms_from_now);
+
+/**
+ * Ends waiting on a handle for good: every call blocked in it, and every later one that would have to wait, returns
+ * SOCK_ECANCELED. Data that is already there is still delivered. The handle stays to be closed.
+ *
+ * Async-signal-safe, as nothing else here is: a SIGINT handler may call it to end a loop of sock_accept.
+ *
+ * @param s any handle
+ * @return 0; SOCK_EHANDLE (without a text for sock_last_error: a signal handler must leave that alone)
+ *
+ * Never blocks; any thread or signal handler. Since 0.1.
+ */
+int sock_cancel(sock_t s);
+
+/**
+ * Tells about a handle.
+ *
+ * @param s any handle
+ * @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
+ * @return 0; SOCK_EINVAL where `size` is not set
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_get_info(sock_t s, struct sock_info *out);
+
+/**
+ * Sets who receives log messages. The default is nobody: then no message is even made.
+ *
+ * The logger is called on the thread where something happens, from any thread, also from several at once. It may use the
+ * library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one.
+ *
+ * @param logger or NULL for nobody
+ * @param context handed to the logger
+ * @return 0
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_set_logger(sock_logger logger,
+                    void *context);
+
+/**
+ * How many handles are live in this process: 0 when everything has been closed.
+ *
+ * @return the count
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int64_t sock_live_handles(void);
+
+/**
+ * The version of the library that is running; SOCK_VERSION is the header's.
+ *
+ * @return major << 16 | minor << 8 | patch
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+uint32_t sock_version(void);
+
+/**
+ * The version of the library as text, such as "0.1.0".
+ *
+ * @return a static string
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+const char *sock_version_text(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SOCK_H */
+
+#ifndef SOCK_NO_STDIO
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 2, 3), unused))
+#endif
+/**
+ * Formats as printf(3) does and writes all of the text, as sock_write.
+ *
+ * The text is made in memory of this function's own; texts of over a kilobyte are allocated.
+ *
+ * @param s a stream
+ * @param format a printf format, checked by the compiler
+ * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed, SOCK_ENOMEM,
+ *         and what sock_write returns
+ *
+ * Since 0.1.
+ */
+static inline int64_t sock_printf(sock_t s, const char *format, ...)
+{
+    char small[1024];
+    char *text = small;
+    int length;
+    int64_t result;
+    va_list arguments;
+
+    if (format == NULL)
+        return SOCK_EINVAL;
+    va_start(arguments, format);
+    length = vsnprintf(small, sizeof small, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return SOCK_EINVAL;
+    if ((size_t)length >= sizeof small) {
+        text = (char *)malloc((size_t)length + 1);
+        if (text == NULL)
+            return SOCK_ENOMEM;
+        va_start(arguments, format);
+        length = vsnprintf(text, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
+    result = length < 0 ? (int64_t)SOCK_EINVAL : sock_write(s, text, (size_t)length);
+    if (text != small)
+        free(text);
+    return result;
+}
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* SOCK_NO_STDIO */

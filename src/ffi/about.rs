@@ -1,0 +1,166 @@
+//! Chapter 10: about a handle, about the library.
+
+use super::handle::sock_t;
+use super::{Subject, boundary, put_sized};
+use crate::net::error::Error;
+use crate::net::log::{self, Level};
+use crate::net::{information, registry};
+use crate::sys::socket::Family;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::sync::Arc;
+
+/// What the library knows about a handle. The struct grows at its end.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sock_info {
+    /// sizeof(sock_info), set by the caller.
+    pub size: usize,
+    /// One of enum sock_kind.
+    pub kind: c_int,
+    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none.
+    pub family: c_int,
+    /// Bytes taken from the kernel, those read ahead included.
+    pub bytes_read: u64,
+    /// Bytes given to the kernel.
+    pub bytes_written: u64,
+    /// Microseconds that open spent on the name.
+    pub resolve_us: i64,
+    /// Microseconds that open spent on connecting, after the name was known.
+    pub connect_us: i64,
+    /// How many addresses open tried, the one that won included.
+    pub attempts: u32,
+    /// TCP's estimate of the round-trip time, in microseconds.
+    pub rtt_us: u32,
+    /// Segments that TCP sent again.
+    pub retransmits: u32,
+}
+
+/// Tells about a handle.
+///
+/// @param s any handle
+/// @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
+/// @return 0; SOCK_EINVAL where `size` is not set
+///
+/// Never blocks; any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_get_info(s: sock_t, out: *mut sock_info) -> c_int {
+    boundary("get_info", Subject::Handle(s), || {
+        if out.is_null() {
+            return Err(Error::invalid("the output pointer is NULL"));
+        }
+        // SAFETY: not null; only the size is looked at, since all else is output.
+        let size = unsafe { out.cast::<usize>().read_unaligned() };
+        if size < size_of::<usize>() {
+            return Err(Error::invalid("the struct's size is not set: it must be its sizeof"));
+        }
+        let about = information::information(s)?;
+        let info = sock_info {
+            size,
+            kind: about.kind as c_int,
+            family: match about.family {
+                Some(Family::Unix) => 1,
+                Some(Family::V4) => 4,
+                Some(Family::V6) => 6,
+                None => 0,
+            },
+            bytes_read: about.bytes_read,
+            bytes_written: about.bytes_written,
+            resolve_us: about.resolve_us,
+            connect_us: about.connect_us,
+            attempts: about.attempts,
+            rtt_us: about.rtt_us,
+            retransmits: about.retransmits,
+        };
+        // SAFETY: C vouches for `size` bytes.
+        unsafe { put_sized(out, size, &info) };
+        Ok(())
+    }) as c_int
+}
+
+/// Levels of log messages.
+#[repr(C)]
+#[allow(dead_code)]
+pub enum sock_log_level {
+    /// A call failed: the text of sock_last_error.
+    SOCK_LOG_ERROR = 1,
+    /// The library carried on, but somebody should know: descriptors are out, say.
+    SOCK_LOG_WARNING = 2,
+    /// What the library is doing.
+    SOCK_LOG_INFORMATION = 3,
+}
+
+/// Receives log messages.
+///
+/// @param level one of enum sock_log_level
+/// @param message one line without a line end; valid during the call
+/// @param context as given to sock_set_logger
+pub type sock_logger = Option<unsafe extern "C" fn(level: c_int, message: *const c_char, context: *mut c_void)>;
+
+/// Sets who receives log messages. The default is nobody: then no message is even made.
+///
+/// The logger is called on the thread where something happens, from any thread, also from several at once. It may use the
+/// library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one.
+///
+/// @param logger or NULL for nobody
+/// @param context handed to the logger
+/// @return 0
+///
+/// Never blocks; any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_set_logger(logger: sock_logger, context: *mut c_void) -> c_int {
+    boundary("set_logger", Subject::Nothing, || {
+        log::set(logger.map(|logger| {
+            let context = context as usize;
+            let call = move |level: Level, message: &str| {
+                if let Ok(message) = CString::new(message) {
+                    // SAFETY: C vouches for its function and context, until it sets another.
+                    unsafe { logger(level as c_int, message.as_ptr(), context as *mut c_void) }
+                }
+            };
+            Arc::new(call) as log::Logger
+        }));
+        Ok(())
+    }) as c_int
+}
+
+/// How many handles are live in this process: 0 when everything has been closed.
+///
+/// @return the count
+///
+/// Never blocks; any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn sock_live_handles() -> i64 {
+    registry::live()
+}
+
+/// The version of the library that is running; SOCK_VERSION is the header's.
+///
+/// @return major << 16 | minor << 8 | patch
+///
+/// Never blocks; any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn sock_version() -> u32 {
+    const fn number(text: &str) -> u32 {
+        let bytes = text.as_bytes();
+        let (mut value, mut index) = (0, 0);
+        while index < bytes.len() {
+            value = value * 10 + (bytes[index] - b'0') as u32;
+            index += 1;
+        }
+        value
+    }
+    const VERSION: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16
+        | number(env!("CARGO_PKG_VERSION_MINOR")) << 8
+        | number(env!("CARGO_PKG_VERSION_PATCH"));
+    VERSION
+}
+
+/// The version of the library as text, such as "0.1.0".
+///
+/// @return a static string
+///
+/// Never blocks; any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn sock_version_text() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}

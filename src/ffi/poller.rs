@@ -1,0 +1,1 @@
+//! Chapter 8: many sockets in one thread.

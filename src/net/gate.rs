@@ -1,0 +1,262 @@
+//! One direction of one handle, as a single word: whose it is, who is inside, whose turn it is, whether it is closed.
+//!
+//! A call enters with one read-modify-write and leaves with another; no lock is held while it is inside. Reading and
+//! writing have a gate and a cache line each, so that two threads on one handle do not slow each other down.
+//!
+//! ```text
+//! 63 … 24: the handle's tag      23: closed  22: canceled  21: turn wanted  20: turn taken      19 … 0: calls inside
+//! ```
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const INSIDE: u64 = (1 << 20) - 1;
+const TAKEN: u64 = 1 << 20;
+const WANTED: u64 = 1 << 21;
+const CANCELED: u64 = 1 << 22;
+const CLOSED: u64 = 1 << 23;
+/// The bits of a handle that a gate compares.
+pub const TAG: u64 = !((1 << 24) - 1);
+
+pub struct Gate {
+    word: AtomicU64,
+}
+
+/// How a call got in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entry {
+    /// Inside, and it is this call's turn.
+    Turn,
+    /// Inside, without the turn.
+    Pin,
+    /// The tag is not that of a live handle.
+    Stale,
+    /// A million calls are inside.
+    Full,
+}
+
+/// What the last one out has to see to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// Somebody waits for the turn that this call gave back.
+    pub wanted: bool,
+    /// The gate is closed and nobody is inside any more. Said exactly once.
+    pub drained: bool,
+}
+
+impl Gate {
+    /// A gate that lets nobody in.
+    pub fn shut() -> Gate {
+        Gate { word: AtomicU64::new(CLOSED) }
+    }
+
+    /// Opens for a new handle.
+    pub fn open(&self, tag: u64) {
+        self.word.store(tag, Ordering::Release);
+    }
+
+    /// Enters to work beside others.
+    pub fn enter(&self, tag: u64) -> Entry {
+        self.enter_with(tag, |_| (1, Entry::Pin))
+    }
+
+    /// Enters and takes the turn, or, where that is taken or others wait for it, enters without.
+    #[inline]
+    pub fn enter_for_turn(&self, tag: u64) -> Entry {
+        // Most often nobody is inside: no need to look first.
+        if self.word.compare_exchange(tag, tag | TAKEN | 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return Entry::Turn;
+        }
+        self.enter_with(tag, |word| if word & (TAKEN | WANTED) == 0 { (TAKEN | 1, Entry::Turn) } else { (1, Entry::Pin) })
+    }
+
+    fn enter_with(&self, tag: u64, gain: impl Fn(u64) -> (u64, Entry)) -> Entry {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & TAG != tag || word & CLOSED != 0 {
+                return Entry::Stale;
+            }
+            if word & INSIDE == INSIDE {
+                return Entry::Full;
+            }
+            let (added, entry) = gain(word);
+            match self.word.compare_exchange_weak(word, word + added, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return entry,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes the turn if it is free, for a call that waited for it inside.
+    pub fn take_turn(&self) -> bool {
+        self.word.fetch_or(TAKEN, Ordering::Acquire) & TAKEN == 0
+    }
+
+    /// Says whether calls inside wait for the turn: while they do, newcomers queue behind them.
+    pub fn set_wanted(&self, wanted: bool) {
+        if wanted {
+            self.word.fetch_or(WANTED, Ordering::AcqRel);
+        } else {
+            self.word.fetch_and(!WANTED, Ordering::AcqRel);
+        }
+    }
+
+    /// Leaves, giving the turn back if `turn`.
+    #[inline]
+    pub fn leave(&self, turn: bool) -> Left {
+        let gone = 1 + if turn { TAKEN } else { 0 };
+        let word = self.word.fetch_sub(gone, Ordering::AcqRel) - gone;
+        Left { wanted: turn && word & WANTED != 0, drained: word & CLOSED != 0 && word & INSIDE == 0 }
+    }
+
+    /// Lets nobody in any more. None if the tag is stale or the gate already closed; else whether it is drained.
+    /// `stay` keeps the closer inside, so that it is not.
+    pub fn close(&self, tag: u64, stay: bool) -> Option<bool> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & TAG != tag || word & CLOSED != 0 {
+                return None;
+            }
+            let closed = (word | CLOSED) + u64::from(stay);
+            match self.word.compare_exchange_weak(word, closed, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(closed & INSIDE == 0),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Marks that waiting is over for good. False if the tag is stale.
+    pub fn cancel(&self, tag: u64) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & TAG != tag || word & CLOSED != 0 {
+                return false;
+            }
+            match self.word.compare_exchange_weak(word, word | CANCELED, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.word.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    pub fn is_canceled(&self) -> bool {
+        self.word.load(Ordering::Acquire) & CANCELED != 0
+    }
+
+    /// How many calls are inside.
+    pub fn inside(&self) -> u64 {
+        self.word.load(Ordering::Acquire) & INSIDE
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const TAG_A: u64 = 5 << 24;
+    const TAG_B: u64 = 6 << 24;
+
+    #[test]
+    fn only_the_right_tag_enters() {
+        let gate = Gate::shut();
+        assert_eq!(gate.enter(0), Entry::Stale);
+        gate.open(TAG_A);
+        assert_eq!(gate.enter(TAG_B), Entry::Stale);
+        assert_eq!(gate.enter_for_turn(TAG_B), Entry::Stale);
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert_eq!(gate.leave(false), Left { wanted: false, drained: false });
+    }
+
+    #[test]
+    fn the_turn_is_given_once_and_newcomers_queue_behind_those_who_wait() {
+        let gate = Gate::shut();
+        gate.open(TAG_A);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Turn);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Pin);
+        gate.set_wanted(true);
+        assert!(gate.leave(true).wanted);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Pin);
+        assert!(gate.take_turn());
+        assert!(!gate.take_turn());
+    }
+
+    #[test]
+    fn a_closed_gate_drains_once() {
+        let gate = Gate::shut();
+        gate.open(TAG_A);
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert_eq!(gate.close(TAG_A, false), Some(false));
+        assert_eq!(gate.close(TAG_A, false), None);
+        assert_eq!(gate.enter(TAG_A), Entry::Stale);
+        assert!(gate.leave(false).drained);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod interleavings {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    const TAG_A: u64 = 5 << 24;
+    const TAG_B: u64 = 6 << 24;
+
+    /// Whoever drains the gate closes the descriptor and opens the gate for the next handle: nobody else may be inside then.
+    #[test]
+    fn nobody_is_inside_when_the_descriptor_closes() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::shut());
+            let owner = Arc::new(AtomicUsize::new(1));
+            let drains = Arc::new(AtomicUsize::new(0));
+            gate.open(TAG_A);
+            let call = |gate: Arc<Gate>, owner: Arc<AtomicUsize>, drains: Arc<AtomicUsize>, turn: bool| {
+                move || {
+                    let entry = if turn { gate.enter_for_turn(TAG_A) } else { gate.enter(TAG_A) };
+                    if entry == Entry::Stale {
+                        return;
+                    }
+                    assert_eq!(owner.load(Ordering::Relaxed), 1, "inside a stranger's descriptor");
+                    if gate.leave(entry == Entry::Turn).drained {
+                        drains.fetch_add(1, Ordering::Relaxed);
+                        owner.store(2, Ordering::Relaxed);
+                        gate.open(TAG_B);
+                    }
+                }
+            };
+            let one = thread::spawn(call(gate.clone(), owner.clone(), drains.clone(), true));
+            let two = thread::spawn(call(gate.clone(), owner.clone(), drains.clone(), false));
+            if gate.close(TAG_A, false) == Some(true) {
+                drains.fetch_add(1, Ordering::Relaxed);
+                owner.store(2, Ordering::Relaxed);
+                gate.open(TAG_B);
+            }
+            one.join().unwrap();
+            two.join().unwrap();
+            assert_eq!(drains.load(Ordering::Relaxed), 1);
+            assert_eq!(gate.enter(TAG_B), Entry::Pin);
+        });
+    }
+
+    /// Two closers: one wins.
+    #[test]
+    fn one_closer_wins() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::shut());
+            gate.open(TAG_A);
+            let other = {
+                let gate = gate.clone();
+                thread::spawn(move || gate.close(TAG_A, true).is_some())
+            };
+            let here = gate.close(TAG_A, true).is_some();
+            assert!(here != other.join().unwrap());
+            assert!(gate.leave(false).drained);
+        });
+    }
+}

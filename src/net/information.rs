@@ -1,0 +1,65 @@
+//! Questions about a handle.
+
+use super::address::Address;
+use super::error::{Code, Error, Result};
+use super::registry::{self, Direction, Handle};
+use super::socket::Kind;
+use crate::sys::socket::{self as system, Family};
+use crate::sys::{Errno, option};
+use std::sync::atomic::Ordering;
+
+const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
+
+pub struct Information {
+    pub kind: Kind,
+    pub family: Option<Family>,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub resolve_us: i64,
+    pub connect_us: i64,
+    pub attempts: u32,
+    pub rtt_us: u32,
+    pub retransmits: u32,
+}
+
+pub fn information(handle: Handle) -> Result<Information> {
+    let pinned = registry::pin(handle, Direction::Read)?;
+    let socket = pinned.socket();
+    let [read, write] = pinned.sides();
+    let tcp = socket.kind() == Kind::Stream && socket.family() != Some(Family::Unix);
+    let (rtt_us, retransmits) = if tcp { option::tcp_info(pinned.descriptor()).unwrap_or((0, 0)) } else { (0, 0) };
+    let details = socket.details();
+    Ok(Information {
+        kind: socket.kind(),
+        family: socket.family(),
+        bytes_read: read.bytes.load(Ordering::Relaxed),
+        bytes_written: write.bytes.load(Ordering::Relaxed),
+        resolve_us: details.resolve_us,
+        connect_us: details.connect_us,
+        attempts: details.attempts,
+        rtt_us,
+        retransmits,
+    })
+}
+
+pub fn local_address(handle: Handle) -> Result<Address> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
+    Ok(system::local_address(pinned.descriptor())?.unmapped())
+}
+
+pub fn peer_address(handle: Handle) -> Result<Address> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream, Kind::Datagram])?;
+    if let Some(peer) = pinned.socket().details().peer {
+        return Ok(peer);
+    }
+    match system::peer_address(pinned.descriptor()) {
+        Ok(peer) => Ok(peer.unmapped()),
+        Err(Errno::ENOTCONN) => Err(Error::new(Code::NotConnected)),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What a message calls a handle: the peer's address, or the socket's own.
+pub fn describe(handle: Handle) -> Option<Address> {
+    peer_address(handle).or_else(|_| local_address(handle)).ok()
+}

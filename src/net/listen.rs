@@ -1,0 +1,196 @@
+//! Listening and accepting.
+
+use super::address::Address;
+use super::error::{Code, Error, Result};
+use super::local;
+use super::name::{Host, Protocol, Request, Target};
+use super::options::{Options, Use};
+use super::registry::{self, Direction, Handle, Pinned};
+use super::socket::Kind;
+use super::wait::{Call, NEVER};
+use super::{log, resolve};
+use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
+use crate::sys::{AsRawFd, Errno, OwnedFd, option};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+
+/// How many connections may wait to complete a TCP Fast Open.
+const FAST_OPEN_QUEUE: i32 = 256;
+
+pub fn listen(request: Request, options: &Options) -> Result<Handle> {
+    options.check(Use::Listen)?;
+    let target = request.parse(Protocol::Tcp)?;
+    if let Host::Unix(name) = target.host {
+        return local::listen(name, options);
+    }
+    if options.unix_mode != 0 || options.unix_replace != 0 {
+        return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
+    }
+    if options.family() == Some(Family::Unix) {
+        return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
+    }
+    let (socket, address) = bind_first(&local_addresses(&target, options)?, |address| listen_on(address, options))?;
+    insert(socket, &address, options)
+}
+
+/// The addresses that a target to listen on stands for.
+pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
+    let any_v6 = Address::Ip(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), target.port));
+    let any_v4 = Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), target.port));
+    let mut addresses = Vec::new();
+    addresses.try_reserve(2)?;
+    match &target.host {
+        Host::Default => match options.family() {
+            Some(Family::V4) => addresses.push(any_v4),
+            Some(Family::V6) => addresses.push(any_v6),
+            // One socket for both; the second only where the kernel has no IPv6.
+            _ => addresses.extend([any_v6, any_v4]),
+        },
+        Host::Name(name) => return resolve::lookup(name, target.port, options.family(), NEVER),
+        _ => addresses.extend(target.literal()),
+    }
+    let wrong = |address: &Address| options.family().is_some_and(|family| family != family_of(address));
+    if addresses.iter().any(wrong) {
+        return Err(Error::invalid("the address is not of the family that the options ask for"));
+    }
+    Ok(addresses)
+}
+
+pub fn family_of(address: &Address) -> Family {
+    match address {
+        Address::Ip(SocketAddr::V4(_)) => Family::V4,
+        Address::Ip(SocketAddr::V6(_)) => Family::V6,
+        Address::Unix(_) => Family::Unix,
+    }
+}
+
+/// The first address that works; else the first one's error.
+pub fn bind_first<T>(addresses: &[Address], bind: impl Fn(&Address) -> Result<T>) -> Result<(T, Address)> {
+    let mut first_error = None;
+    for address in addresses {
+        match bind(address) {
+            Ok(bound) => return Ok((bound, *address)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or(Error::new(Code::NoHost)))
+}
+
+fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
+    let family = family_of(address);
+    let plain = || system::socket(family, Type::Stream, 0);
+    let socket = match options.multipath {
+        1 => system::socket(family, Type::Stream, MULTIPATH).or_else(|_| plain())?,
+        _ => plain()?,
+    };
+    let descriptor = socket.as_raw_fd();
+    if options.reuse_address >= 0 {
+        option::set(descriptor, option::REUSE_ADDRESS, 1)?;
+    }
+    if family == Family::V6 {
+        let wildcard = matches!(address, Address::Ip(address) if address.ip().is_unspecified());
+        let both = wildcard && options.v6_only <= 0 && options.family() != Some(Family::V6);
+        option::set(descriptor, option::V6_ONLY, (!both).into())?;
+    }
+    options.configure(descriptor)?;
+    options.configure_tcp(descriptor)?;
+    system::bind(descriptor, address)?;
+    if options.fast_open > 0 {
+        option::set(descriptor, option::FAST_OPEN, FAST_OPEN_QUEUE)?;
+    }
+    start(descriptor, options)?;
+    Ok(socket)
+}
+
+pub fn start(descriptor: i32, options: &Options) -> Result<()> {
+    let backlog = if options.backlog == 0 { system::SOMAXCONN } else { options.backlog };
+    Ok(system::listen(descriptor, backlog)?)
+}
+
+fn insert(socket: OwnedFd, address: &Address, options: &Options) -> Result<Handle> {
+    let family = family_of(address);
+    registry::insert(socket, Kind::Listener, options.io_timeout(), |socket| {
+        socket.set_family(family);
+        socket.spin_us.store(options.spin_us, Ordering::Relaxed);
+        socket.details().inherited = options.inherited();
+    })
+}
+
+/// The next connection.
+pub fn accept(handle: Handle) -> Result<Handle> {
+    let mut call = Call::new();
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
+    let mut pause = 1;
+    loop {
+        match system::accept(pinned.descriptor()) {
+            Ok((socket, peer)) => match insert_accepted(&pinned, socket, peer) {
+                Err(error) if error.code == Code::OutOfMemory || error.code == Code::Limit => return Err(error),
+                done => return done,
+            },
+            Err(Errno::EAGAIN) => call.ready(&pinned)?,
+            Err(errno) if concerns_one_connection(errno) => log::connection_lost(errno),
+            Err(errno) if out_of_descriptors(errno) => {
+                // Descriptors come back when others close theirs: nothing tells when, so look now and then.
+                if pause == 1 {
+                    log::out_of_descriptors(errno);
+                }
+                call.pause(&pinned, pause).map_err(|error| match error.code {
+                    Code::TimedOut => Error::with(Code::Limit, "out of descriptors until the timeout").errno(errno),
+                    _ => error,
+                })?;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Milliseconds between looks for a free descriptor.
+const LONGEST_PAUSE: i64 = 100;
+
+/// The next connection, if there is one.
+pub fn try_accept(handle: Handle) -> Result<Handle> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
+    loop {
+        match system::accept(pinned.descriptor()) {
+            Ok((socket, peer)) => return insert_accepted(&pinned, socket, peer),
+            Err(errno) if concerns_one_connection(errno) => log::connection_lost(errno),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn insert_accepted(listener: &Pinned, socket: OwnedFd, peer: Option<Address>) -> Result<Handle> {
+    let inherited = listener.socket().details().inherited;
+    let family = listener.socket().family();
+    registry::insert(socket, Kind::Stream, inherited.io_timeout, |socket| {
+        if let Some(family) = family {
+            socket.set_family(family);
+        }
+        socket.spin_us.store(inherited.spin_us, Ordering::Relaxed);
+        socket.details().peer = peer.map(Address::unmapped);
+    })
+}
+
+/// Errors of accept(2) that are one dead connection's own ("Error handling" in its man page).
+fn concerns_one_connection(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ECONNABORTED
+            | Errno::EPROTO
+            | Errno::ENETDOWN
+            | Errno::ENOPROTOOPT
+            | Errno::EHOSTDOWN
+            | Errno::ENONET
+            | Errno::EHOSTUNREACH
+            | Errno::EOPNOTSUPP
+            | Errno::ENETUNREACH
+            | Errno::ETIMEDOUT
+            | Errno::ECONNRESET
+            | Errno::EPERM
+    )
+}
+
+fn out_of_descriptors(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+}

@@ -1,0 +1,53 @@
+//! Messages for a logger that the host program sets; without one nothing is made and nothing is said.
+
+use super::error::{Error, Fallible};
+use crate::sys::Errno;
+use std::fmt::{Arguments, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+
+/// How much a message matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// A call failed.
+    Error = 1,
+    /// The library carried on, but somebody should know.
+    Warning = 2,
+    /// What the library is doing.
+    Information = 3,
+}
+
+pub type Logger = Arc<dyn Fn(Level, &str) + Send + Sync>;
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+static LOGGER: RwLock<Option<Logger>> = RwLock::new(None);
+
+pub fn set(logger: Option<Logger>) {
+    let mut current = LOGGER.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    ENABLED.store(logger.is_some(), Ordering::Relaxed);
+    *current = logger;
+}
+
+pub fn enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// Hands a message to the logger, holding no lock, so that the logger may use the library.
+pub fn say(level: Level, message: Arguments) {
+    if !enabled() {
+        return;
+    }
+    let logger = LOGGER.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let mut text = Fallible(String::new());
+    if let (Some(logger), Ok(())) = (logger, text.write_fmt(message)) {
+        logger(level, &text.0);
+    }
+}
+
+pub fn connection_lost(errno: Errno) {
+    say(Level::Information, format_args!("accept: a connection was lost before it was accepted: {}", Error::from(errno)));
+}
+
+pub fn out_of_descriptors(errno: Errno) {
+    say(Level::Warning, format_args!("accept: waiting for descriptors: {}", Error::from(errno)));
+}

@@ -1,0 +1,22 @@
+//! The library: safe Rust over `sys`, and no C.
+
+pub mod address;
+pub mod datagram;
+pub mod error;
+pub mod failure;
+mod gate;
+pub mod information;
+pub mod listen;
+pub mod live_options;
+pub mod local;
+pub mod log;
+pub mod name;
+pub mod options;
+pub mod race;
+mod read_ahead;
+pub mod registry;
+mod resolve;
+pub mod socket;
+pub mod stream;
+mod wait;
+mod waiters;

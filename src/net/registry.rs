@@ -1,0 +1,321 @@
+//! Handles: slots that are never moved or freed, their generations, and what keeps a descriptor open while a call uses it.
+//!
+//! A handle is its slot's index (24 bits) under a tag (39 bits). A slot's first tag is random, drawn once a process, and every
+//! reuse takes the next: a handle that is stale, forged, or from another process or copy of the library has the wrong tag.
+//! Every call enters the gate of its direction and leaves it when done; closing shuts both gates, and whoever leaves the
+//! last of them closes the descriptor.
+
+use super::error::{Code, Error, Result};
+use super::gate::{Entry, Gate, TAG};
+use super::socket::{Kind, Socket};
+use super::wait::{Call, NEVER, Waker};
+use super::waiters::Waiters;
+use crate::sys::{self, OwnedFd, RawFd, process};
+use std::os::fd::IntoRawFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+pub type Handle = i64;
+
+/// Which of a handle's two gates a call goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    Read = 0,
+    Write = 1,
+}
+
+/// What one direction of a handle has of its own, on cache lines of its own.
+#[repr(align(64))]
+pub struct Side {
+    pub gate: Gate,
+    /// Milliseconds a call may take; negative: no limit.
+    pub timeout: AtomicI64,
+    /// The point in time when all calls end; [`NEVER`]: none.
+    pub deadline: AtomicI64,
+    /// Bytes moved in this direction.
+    pub bytes: AtomicU64,
+    /// How likely the next call has to wait: see `stream.rs`.
+    pub patience: AtomicU8,
+    pub waiters: Waiters<Waker>,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side {
+            gate: Gate::shut(),
+            timeout: AtomicI64::new(-1),
+            deadline: AtomicI64::new(NEVER),
+            bytes: AtomicU64::new(0),
+            patience: AtomicU8::new(0),
+            waiters: Waiters::new(),
+        }
+    }
+
+    fn reset(&self, timeout: i64) {
+        self.timeout.store(timeout, Ordering::Relaxed);
+        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        self.patience.store(0, Ordering::Relaxed);
+    }
+}
+
+pub struct Slot {
+    sides: [Side; 2],
+    socket: Socket,
+    index: u32,
+    /// The tag of the handle that lives here, or of the last one that did.
+    tag: AtomicU64,
+    /// How many of the two gates are closed and empty.
+    drained: AtomicU8,
+    /// sock_release_fd: the last one out leaves the descriptor open.
+    released: AtomicBool,
+    /// The next free slot's index + 1 while this one is free.
+    next_free: AtomicU32,
+}
+
+const FIRST_CHUNK: u32 = 64;
+const CHUNKS: usize = 18; // 64 + 128 + … = 2^24 - 64 slots
+const INDEX: u64 = (1 << 24) - 1;
+
+static CHUNK: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+/// The free slots, as a stack: the top's index + 1 below, a count of changes above, so that a top that came back is noticed.
+static FREE: AtomicU64 = AtomicU64::new(0);
+static NEXT_CHUNK: AtomicU32 = AtomicU32::new(0);
+static LIVE: AtomicI64 = AtomicI64::new(0);
+
+fn slot(index: u32) -> Option<&'static Slot> {
+    let shifted = index.checked_add(FIRST_CHUNK)?;
+    let chunk = (shifted.ilog2() - FIRST_CHUNK.ilog2()) as usize;
+    let slots = CHUNK.get(chunk)?.get()?;
+    slots.get((shifted - (FIRST_CHUNK << chunk)) as usize)
+}
+
+/// Adds a chunk of free slots, unless somebody else just has.
+fn grow() -> Result<()> {
+    let number = NEXT_CHUNK.load(Ordering::Acquire);
+    let chunk = CHUNK.get(number as usize).ok_or(Error::with(Code::Limit, "out of handles"))?;
+    let length = FIRST_CHUNK << number;
+    let first = length - FIRST_CHUNK;
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(length as usize)?;
+    let seed = process::random();
+    for index in first..first + length {
+        let tag = seed.wrapping_add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        slots.push(Slot {
+            sides: [Side::new(), Side::new()],
+            socket: Socket::new(),
+            index,
+            tag: AtomicU64::new(tag & TAG & (i64::MAX as u64)),
+            drained: AtomicU8::new(0),
+            released: AtomicBool::new(false),
+            next_free: AtomicU32::new(0),
+        });
+    }
+    if chunk.set(slots.into_boxed_slice()).is_ok() {
+        NEXT_CHUNK.store(number + 1, Ordering::Release);
+        (first..first + length).rev().filter_map(slot).for_each(push_free);
+    }
+    Ok(())
+}
+
+fn push_free(slot: &'static Slot) {
+    let mut top = FREE.load(Ordering::Relaxed);
+    loop {
+        slot.next_free.store(top as u32, Ordering::Relaxed);
+        let new = ((top >> 32) + 1) << 32 | u64::from(slot.index + 1);
+        match FREE.compare_exchange_weak(top, new, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => top = now,
+        }
+    }
+}
+
+fn pop_free() -> Result<&'static Slot> {
+    let mut top = FREE.load(Ordering::Acquire);
+    loop {
+        let Some(slot) = (top as u32).checked_sub(1).and_then(slot) else {
+            grow()?;
+            top = FREE.load(Ordering::Acquire);
+            continue;
+        };
+        let new = ((top >> 32) + 1) << 32 | u64::from(slot.next_free.load(Ordering::Relaxed));
+        match FREE.compare_exchange_weak(top, new, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => return Ok(slot),
+            Err(now) => top = now,
+        }
+    }
+}
+
+/// Makes a handle of a descriptor. `prepare` fills in the rest of the socket before anybody can see it.
+pub fn insert(descriptor: OwnedFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
+    let slot = pop_free()?;
+    let mut tag = slot.tag.load(Ordering::Relaxed).wrapping_add(1 << 24) & TAG & (i64::MAX as u64);
+    if tag == 0 {
+        tag = 1 << 24;
+    }
+    slot.tag.store(tag, Ordering::Relaxed);
+    slot.drained.store(0, Ordering::Relaxed);
+    slot.released.store(false, Ordering::Relaxed);
+    slot.socket.open(descriptor.into_raw_fd(), kind);
+    prepare(&slot.socket);
+    for side in &slot.sides {
+        side.reset(timeout);
+    }
+    LIVE.fetch_add(1, Ordering::Relaxed);
+    slot.sides.iter().for_each(|side| side.gate.open(tag));
+    Ok((tag | u64::from(slot.index)) as Handle)
+}
+
+/// How many handles are live in this process.
+pub fn live() -> i64 {
+    LIVE.load(Ordering::Relaxed)
+}
+
+fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
+    let bits = handle as u64;
+    let found = if handle > 0 { slot((bits & INDEX) as u32) } else { None };
+    found.map(|slot| (slot, bits & TAG)).ok_or(Error::new(Code::BadHandle))
+}
+
+/// A handle in use: its descriptor stays open, and belongs to it, until this is dropped.
+pub struct Pinned {
+    slot: &'static Slot,
+    direction: Direction,
+    turn: bool,
+}
+
+/// Enters a handle of any kind to work beside other calls.
+pub fn pin(handle: Handle, direction: Direction) -> Result<Pinned> {
+    let (slot, tag) = find(handle)?;
+    admit(slot, direction, slot.sides[direction as usize].gate.enter(tag))
+}
+
+/// Enters a handle and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
+#[inline]
+pub fn pin_for_turn(handle: Handle, direction: Direction, call: &mut Call) -> Result<Pinned> {
+    let (slot, tag) = find(handle)?;
+    let mut pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
+    if !pinned.turn {
+        call.turn(&mut pinned)?;
+    }
+    Ok(pinned)
+}
+
+/// The same for calls that never wait.
+pub fn try_pin_for_turn(handle: Handle, direction: Direction) -> Result<Pinned> {
+    let (slot, tag) = find(handle)?;
+    let pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
+    if pinned.turn { Ok(pinned) } else { Err(Error::new(Code::WouldBlock)) }
+}
+
+#[inline]
+fn admit(slot: &'static Slot, direction: Direction, entry: Entry) -> Result<Pinned> {
+    match entry {
+        Entry::Turn => Ok(Pinned { slot, direction, turn: true }),
+        Entry::Pin => Ok(Pinned { slot, direction, turn: false }),
+        Entry::Stale => Err(Error::new(Code::BadHandle)),
+        Entry::Full => Err(Error::with(Code::Busy, "a million calls are already using the handle")),
+    }
+}
+
+impl Pinned {
+    #[inline]
+    pub fn socket(&self) -> &'static Socket {
+        &self.slot.socket
+    }
+
+    #[inline]
+    pub fn side(&self) -> &'static Side {
+        &self.slot.sides[self.direction as usize]
+    }
+
+    pub fn sides(&self) -> &'static [Side; 2] {
+        &self.slot.sides
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    #[inline]
+    pub fn descriptor(&self) -> RawFd {
+        self.slot.socket.descriptor()
+    }
+
+    pub fn handle(&self) -> Handle {
+        (self.slot.tag.load(Ordering::Relaxed) | u64::from(self.slot.index)) as Handle
+    }
+
+    /// `Call::turn` has waited for it.
+    pub fn got_turn(&mut self) {
+        self.turn = true;
+    }
+
+    /// Fails unless the handle's kind is one of `kinds`.
+    #[inline]
+    pub fn expect(self, kinds: &[Kind]) -> Result<Pinned> {
+        if kinds.contains(&self.slot.socket.kind()) { Ok(self) } else { Err(Error::new(Code::WrongKind)) }
+    }
+
+    /// Wakes whoever waits in either direction, to look at flags and deadlines again.
+    pub fn alarm(&self) {
+        self.slot.sides.iter().for_each(|side| side.waiters.alarm());
+    }
+}
+
+impl Drop for Pinned {
+    #[inline]
+    fn drop(&mut self) {
+        let side = self.side();
+        let left = side.gate.leave(self.turn);
+        if left.wanted {
+            side.waiters.pass_turn();
+        }
+        if left.drained {
+            drain(self.slot);
+        }
+    }
+}
+
+/// One gate of the slot is empty for good. The second time, nobody can reach the descriptor any more: it is closed.
+#[cold]
+fn drain(slot: &'static Slot) {
+    if slot.drained.fetch_add(1, Ordering::AcqRel) == 0 {
+        return;
+    }
+    let descriptor = slot.socket.close();
+    if descriptor >= 0 && !slot.released.load(Ordering::Relaxed) {
+        sys::close(descriptor);
+    }
+    slot.sides.iter().for_each(|side| side.waiters.reset());
+    push_free(slot);
+    if LIVE.fetch_sub(1, Ordering::Relaxed) == 1 {
+        Waker::forget();
+    }
+}
+
+/// Closes a handle for everybody. `last_words` runs while the descriptor is still open and nobody new can come in.
+pub fn close(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<()> {
+    let (slot, tag) = find(handle)?;
+    let [read, write] = &slot.sides;
+    // The closer stays inside the first gate: the slot is its own until it leaves.
+    read.gate.close(tag, true).ok_or(Error::new(Code::BadHandle))?;
+    let closer = Pinned { slot, direction: Direction::Read, turn: false };
+    if write.gate.close(tag, false) == Some(true) {
+        drain(slot);
+    }
+    last_words(&closer);
+    closer.alarm();
+    Ok(())
+}
+
+/// Marks waiting as over in both directions, and wakes who waits. Async-signal-safe: atomics and write(2).
+pub fn cancel(handle: Handle) -> Result<()> {
+    let (slot, tag) = find(handle)?;
+    let mut live = false;
+    for side in &slot.sides {
+        live |= side.gate.cancel(tag);
+        side.waiters.alarm();
+    }
+    if live { Ok(()) } else { Err(Error::new(Code::BadHandle)) }
+}

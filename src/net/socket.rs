@@ -1,0 +1,166 @@
+//! One socket: its descriptor and kind, and what is remembered about it. Everything here is shared by all threads.
+
+use super::error::{Error, Result};
+use super::read_ahead::ReadAhead;
+use super::registry::Pinned;
+use crate::sys::address::Address;
+use crate::sys::socket::Family;
+use crate::sys::{Errno, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    Stream = 1,
+    Listener = 2,
+    Datagram = 3,
+    Poller = 4,
+    Server = 5,
+}
+
+impl Kind {
+    fn from_number(number: u8) -> Kind {
+        match number {
+            1 => Kind::Stream,
+            2 => Kind::Listener,
+            3 => Kind::Datagram,
+            4 => Kind::Poller,
+            _ => Kind::Server,
+        }
+    }
+}
+
+pub struct Socket {
+    descriptor: AtomicI32,
+    kind: AtomicU8,
+    /// `Family` as a number; 0 where there is none.
+    family: AtomicU8,
+    /// The open file was in blocking mode when it was adopted, and may be shared with others who rely on that.
+    pub adopted_blocking: AtomicBool,
+    /// The error that ended the connection, once a call has reported it; 0: none.
+    fatal: AtomicI32,
+    /// How long a call looks again and again before it sleeps.
+    pub spin_us: AtomicI64,
+    /// Bytes in the read-ahead, for those who only want to know.
+    buffered: AtomicU32,
+    details: Mutex<Details>,
+}
+
+/// What no fast path needs.
+#[derive(Default)]
+pub struct Details {
+    pub read_ahead: ReadAhead,
+    /// Remembered from open or accept.
+    pub peer: Option<Address>,
+    /// A listener's path, to be unlinked if it is still its own.
+    pub bound: Option<Box<super::local::BoundPath>>,
+    pub resolve_us: i64,
+    pub connect_us: i64,
+    pub attempts: u32,
+    /// What a listener hands to the connections it accepts.
+    pub inherited: super::options::Inherited,
+}
+
+impl Socket {
+    pub fn new() -> Socket {
+        Socket {
+            descriptor: AtomicI32::new(-1),
+            kind: AtomicU8::new(0),
+            family: AtomicU8::new(0),
+            adopted_blocking: AtomicBool::new(false),
+            fatal: AtomicI32::new(0),
+            spin_us: AtomicI64::new(0),
+            buffered: AtomicU32::new(0),
+            details: Mutex::new(Details::default()),
+        }
+    }
+
+    pub fn open(&self, descriptor: RawFd, kind: Kind) {
+        self.descriptor.store(descriptor, Ordering::Relaxed);
+        self.kind.store(kind as u8, Ordering::Relaxed);
+        self.family.store(0, Ordering::Relaxed);
+        self.adopted_blocking.store(false, Ordering::Relaxed);
+        self.fatal.store(0, Ordering::Relaxed);
+        self.spin_us.store(0, Ordering::Relaxed);
+        self.buffered.store(0, Ordering::Relaxed);
+    }
+
+    /// Forgets everything and returns the descriptor that was here.
+    pub fn close(&self) -> RawFd {
+        *self.details() = Details::default();
+        self.descriptor.swap(-1, Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub fn descriptor(&self) -> RawFd {
+        self.descriptor.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        Kind::from_number(self.kind.load(Ordering::Relaxed))
+    }
+
+    pub fn set_family(&self, family: Family) {
+        self.family.store(family as i32 as u8, Ordering::Relaxed);
+    }
+
+    pub fn family(&self) -> Option<Family> {
+        let number = i32::from(self.family.load(Ordering::Relaxed));
+        [Family::Unix, Family::V4, Family::V6].into_iter().find(|family| *family as i32 == number)
+    }
+
+    pub fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// How many bytes have been read ahead.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed) as usize
+    }
+
+    /// Works on the read-ahead and keeps the count of its bytes. The caller has the turn to read.
+    pub fn with_read_ahead<T>(&self, work: impl FnOnce(&mut ReadAhead) -> T) -> T {
+        let mut details = self.details();
+        let result = work(&mut details.read_ahead);
+        self.buffered.store(details.read_ahead.len() as u32, Ordering::Relaxed);
+        result
+    }
+
+    /// Fails with the error that ended the connection, if one has been reported.
+    #[inline]
+    pub fn check_fatal(&self) -> Result<()> {
+        match self.fatal.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(Errno(errno).into()),
+        }
+    }
+
+    /// The error of a transfer, remembered if the connection cannot outlive it: a reset stays a reset.
+    pub fn transfer_error(&self, errno: Errno) -> Error {
+        let fatal = matches!(
+            errno,
+            Errno::ECONNRESET
+                | Errno::ECONNABORTED
+                | Errno::ETIMEDOUT
+                | Errno::ENETRESET
+                | Errno::EHOSTUNREACH
+                | Errno::ENETUNREACH
+        );
+        if fatal && self.kind() == Kind::Stream {
+            self.fatal.store(errno.0, Ordering::Relaxed);
+        }
+        errno.into()
+    }
+}
+
+impl Pinned {
+    /// Counts bytes that this call has moved. The caller has the turn of its direction.
+    #[inline]
+    pub fn count(&self, bytes: usize) {
+        let counter = &self.side().bytes;
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
+    }
+}

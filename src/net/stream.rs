@@ -1,0 +1,389 @@
+//! Reading and writing streams.
+//!
+//! A call takes the turn of its direction, tries, and waits only where the kernel has nothing. Where reads lately had to wait
+//! every time, the next one waits first: that saves the try that would have failed.
+
+use super::datagram;
+use super::error::{Code, Error, Result};
+use super::read_ahead::Line;
+use super::registry::{self, Direction, Handle, Pinned};
+use super::socket::Kind;
+use super::wait::{self, Call};
+use crate::sys::socket::{self as system, Family, Shutdown, Type};
+use crate::sys::{Errno, clock, option};
+use std::io::{IoSlice, IoSliceMut};
+use std::sync::atomic::Ordering;
+
+/// After this many reads in a row that had to wait, reads wait first…
+const PATIENT: u8 = 2;
+/// …and after so many of those one tries first, to see whether that is still right.
+const DOUBT: u8 = 32;
+
+/// Two connected unix streams.
+pub fn pair() -> Result<(Handle, Handle)> {
+    let (one, other) = system::socketpair(Type::Stream)?;
+    let prepare = |socket: &super::socket::Socket| socket.set_family(Family::Unix);
+    let one = registry::insert(one, Kind::Stream, -1, prepare)?;
+    match registry::insert(other, Kind::Stream, -1, prepare) {
+        Ok(other) => Ok((one, other)),
+        Err(error) => {
+            close(one)?;
+            Err(error)
+        }
+    }
+}
+
+/// What is there, at most `buffer`; 0 at the end of the stream.
+#[inline]
+pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    let mut call = Call::new();
+    if buffer.is_empty() {
+        return nothing(handle, Direction::Read);
+    }
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    match pinned.socket().kind() {
+        Kind::Stream => read_some(&pinned, &mut call, buffer),
+        Kind::Datagram => datagram::read(&pinned, &mut call, buffer),
+        _ => Err(Error::new(Code::WrongKind)),
+    }
+}
+
+/// The answer to an empty buffer: 0, if the handle is good.
+fn nothing(handle: Handle, direction: Direction) -> Result<usize> {
+    registry::pin(handle, direction)?.expect(&[Kind::Stream, Kind::Datagram]).map(|_| 0)
+}
+
+fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
+    let socket = pinned.socket();
+    if socket.buffered() > 0 {
+        return Ok(socket.with_read_ahead(|ahead| ahead.take(buffer)));
+    }
+    let size = buffer.len();
+    receive(pinned, call, size, |descriptor| system::receive(descriptor, buffer, 0))
+}
+
+/// Receives by `receive`, which asks for `size` bytes, waiting as long as `call` may. What comes is counted.
+fn receive(
+    pinned: &Pinned,
+    call: &mut Call,
+    size: usize,
+    mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
+) -> Result<usize> {
+    let socket = pinned.socket();
+    socket.check_fatal()?;
+    let patience = pinned.side().patience.load(Ordering::Relaxed);
+    let mut waited = false;
+    let mut refused = None;
+    if (PATIENT..DOUBT).contains(&patience) {
+        waited = true;
+        // Data that is already there is delivered even after the deadline or a cancel.
+        match call.ready(pinned) {
+            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
+            other => other?,
+        }
+    }
+    loop {
+        match receive(socket.descriptor()) {
+            Ok(length) => {
+                pinned.count(length);
+                let next = match (waited, length < size) {
+                    (true, true) if patience < DOUBT => patience + 1,
+                    (true, true) => PATIENT,
+                    _ => 0,
+                };
+                if next != patience {
+                    pinned.side().patience.store(next, Ordering::Relaxed);
+                }
+                return Ok(length);
+            }
+            Err(Errno::EAGAIN) => {
+                if let Some(error) = refused {
+                    return Err(error);
+                }
+                waited = true;
+                call.ready(pinned)?;
+            }
+            Err(errno) => return Err(socket.transfer_error(errno)),
+        }
+    }
+}
+
+/// All of `buffer`.
+pub fn read_exact(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    let mut call = Call::new();
+    if buffer.is_empty() {
+        return registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream]).map(|_| 0);
+    }
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let mut done = 0;
+    while done < buffer.len() {
+        match read_some(&pinned, &mut call, &mut buffer[done..]) {
+            Ok(0) => return Err(Error::new(Code::EndOfStream).after(done)),
+            Ok(length) => done += length,
+            Err(error) => return Err(error.after(done)),
+        }
+    }
+    Ok(done)
+}
+
+/// A line without its end and with a NUL behind it; `line` has room for the NUL.
+pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
+    let Some(limit) = line.len().checked_sub(1) else {
+        return Err(Error::invalid("no room for the NUL at the end of the line"));
+    };
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let socket = pinned.socket();
+    let mut deliver = |text: usize, all: usize| {
+        socket.with_read_ahead(|ahead| {
+            ahead.peek(&mut line[..text]);
+            ahead.drop_head(all);
+        });
+        line[text] = 0;
+        Ok(text)
+    };
+    let mut scanned = 0;
+    loop {
+        match socket.with_read_ahead(|ahead| ahead.line(limit, &mut scanned)) {
+            Line::Whole { text, all } => return deliver(text, all),
+            Line::TooLong => return Err(Error::new(Code::TooLong)),
+            Line::Unfinished => {}
+        }
+        let came = receive(&pinned, &mut call, usize::MAX, |descriptor| {
+            socket.with_read_ahead(|ahead| ahead.fill(|room| system::receive(descriptor, room, 0))).unwrap_or(Err(Errno::ENOMEM))
+        })?;
+        if came > 0 {
+            continue;
+        }
+        return match socket.buffered() {
+            0 => Err(Error::new(Code::EndOfStream)),
+            rest if rest > limit => Err(Error::new(Code::TooLong)),
+            rest => deliver(rest, rest),
+        };
+    }
+}
+
+/// Like [`read`], and leaves it there.
+pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    let mut call = Call::new();
+    if buffer.is_empty() {
+        return nothing(handle, Direction::Read);
+    }
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    let socket = pinned.socket();
+    match socket.kind() {
+        Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.peek(buffer))),
+        Kind::Stream => {
+            let size = buffer.len();
+            let before = pinned.side().bytes.load(Ordering::Relaxed);
+            let length = receive(&pinned, &mut call, size, |descriptor| system::receive(descriptor, buffer, system::PEEK))?;
+            pinned.side().bytes.store(before, Ordering::Relaxed);
+            Ok(length)
+        }
+        Kind::Datagram => datagram::peek(&pinned, &mut call, buffer),
+        _ => Err(Error::new(Code::WrongKind)),
+    }
+}
+
+/// What is there, into several buffers.
+pub fn read_parts(handle: Handle, parts: &mut [IoSliceMut]) -> Result<usize> {
+    let mut call = Call::new();
+    let size = parts.iter().map(|part| part.len()).sum();
+    if size == 0 {
+        return nothing(handle, Direction::Read);
+    }
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    let socket = pinned.socket();
+    match socket.kind() {
+        Kind::Stream if socket.buffered() > 0 => {
+            Ok(socket.with_read_ahead(|ahead| parts.iter_mut().map(|part| ahead.take(part)).sum()))
+        }
+        Kind::Stream => receive(&pinned, &mut call, size, |descriptor| system::receive_parts(descriptor, parts)),
+        Kind::Datagram => datagram::read_parts(&pinned, &mut call, parts),
+        _ => Err(Error::new(Code::WrongKind)),
+    }
+}
+
+/// What is there, without waiting.
+pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    if buffer.is_empty() {
+        return nothing(handle, Direction::Read);
+    }
+    let pinned = registry::try_pin_for_turn(handle, Direction::Read)?;
+    let socket = pinned.socket();
+    match socket.kind() {
+        Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.take(buffer))),
+        Kind::Stream => {
+            socket.check_fatal()?;
+            let length = system::receive(socket.descriptor(), buffer, 0).map_err(|errno| socket.transfer_error(errno))?;
+            pinned.count(length);
+            Ok(length)
+        }
+        Kind::Datagram => datagram::try_read(&pinned, buffer),
+        _ => Err(Error::new(Code::WrongKind)),
+    }
+}
+
+/// All of `bytes`.
+#[inline]
+pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
+    let socket = pinned.socket();
+    match socket.kind() {
+        Kind::Stream if bytes.is_empty() => return Ok(0),
+        Kind::Stream => {}
+        Kind::Datagram => return datagram::write(&pinned, &mut call, bytes),
+        _ => return Err(Error::new(Code::WrongKind)),
+    }
+    let mut done = 0;
+    send_all(&pinned, &mut call, &mut done, bytes.len(), |descriptor, done| system::send(descriptor, &bytes[done..]))
+}
+
+/// Sends by `send`, from where `done` stands, until `size` bytes have gone.
+fn send_all(
+    pinned: &Pinned,
+    call: &mut Call,
+    done: &mut usize,
+    size: usize,
+    mut send: impl FnMut(i32, usize) -> crate::sys::Result<usize>,
+) -> Result<usize> {
+    let socket = pinned.socket();
+    socket.check_fatal()?;
+    while *done < size {
+        match send(socket.descriptor(), *done) {
+            Ok(length) => {
+                pinned.count(length);
+                *done += length;
+            }
+            Err(Errno::EAGAIN) => call.ready(pinned).map_err(|error| error.after(*done))?,
+            Err(errno) => return Err(socket.transfer_error(errno).after(*done)),
+        }
+    }
+    Ok(*done)
+}
+
+/// All of `parts`, in order.
+pub fn write_parts(handle: Handle, parts: &[IoSlice]) -> Result<usize> {
+    let mut call = Call::new();
+    let size = parts.iter().map(|part| part.len()).sum();
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
+    match pinned.socket().kind() {
+        Kind::Stream if size == 0 => return Ok(0),
+        Kind::Stream => {}
+        Kind::Datagram => return datagram::write_parts(&pinned, &mut call, parts),
+        _ => return Err(Error::new(Code::WrongKind)),
+    }
+    let mut done = 0;
+    let (mut first, mut before) = (0, 0); // parts[..first] are sent, and are `before` bytes
+    send_all(&pinned, &mut call, &mut done, size, |descriptor, done| {
+        while before + parts[first].len() <= done {
+            before += parts[first].len();
+            first += 1;
+        }
+        if done == before {
+            return system::send_parts(descriptor, &parts[first..]);
+        }
+        // The rest of a part that was cut goes alone.
+        system::send(descriptor, &parts[first][done - before..])
+    })
+}
+
+/// What fits now.
+pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    let pinned = registry::try_pin_for_turn(handle, Direction::Write)?;
+    let socket = pinned.socket();
+    match socket.kind() {
+        Kind::Stream if bytes.is_empty() => return Ok(0),
+        Kind::Stream => {}
+        Kind::Datagram => return datagram::try_write(&pinned, bytes),
+        _ => return Err(Error::new(Code::WrongKind)),
+    }
+    socket.check_fatal()?;
+    let length = system::send(socket.descriptor(), bytes).map_err(|errno| socket.transfer_error(errno))?;
+    pinned.count(length);
+    Ok(length)
+}
+
+/// Bytes already inside the library.
+pub fn buffered(handle: Handle) -> usize {
+    registry::pin(handle, Direction::Read).map_or(0, |pinned| pinned.socket().buffered())
+}
+
+pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream, Kind::Datagram])?;
+    Ok(system::shutdown(pinned.descriptor(), directions)?)
+}
+
+/// Closes a handle of any kind.
+pub fn close(handle: Handle) -> Result<()> {
+    registry::close(handle, super::local::farewell)
+}
+
+/// Closes with a reset.
+pub fn abort(handle: Handle) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?;
+    // Unix sockets have no linger; closing them is all there is.
+    let reset = option::set_linger(pinned.descriptor(), Some(0));
+    drop(pinned);
+    close(handle)?;
+    match reset {
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOPROTOOPT | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sends FIN, reads and drops until the peer's, and closes, whatever comes.
+pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
+    let end = wait::after(clock::now(), timeout);
+    let mut call = Call::until(end);
+    let drained = drain(handle, &mut call);
+    if let Err(error) = &drained
+        && matches!(error.code, Code::BadHandle | Code::WrongKind)
+    {
+        return drained;
+    }
+    close(handle)?;
+    drained
+}
+
+fn drain(handle: Handle, call: &mut Call) -> Result<()> {
+    shutdown(handle, Shutdown::Write).or_else(|error| if error.code == Code::NotConnected { Ok(()) } else { Err(error) })?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, call)?.expect(&[Kind::Stream])?;
+    let mut dropped = [0; 4096];
+    while read_some(&pinned, call, &mut dropped)? > 0 {}
+    Ok(())
+}
+
+/// Which directions a call concerns.
+#[derive(Clone, Copy)]
+pub struct Directions {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Directions {
+    fn of(self, pinned: &Pinned) -> impl Iterator<Item = &'static super::registry::Side> {
+        let [read, write] = pinned.sides();
+        [self.read.then_some(read), self.write.then_some(write)].into_iter().flatten()
+    }
+}
+
+const TIMED: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
+
+/// Milliseconds for each call from now on, and for those already waiting.
+pub fn set_timeout(handle: Handle, directions: Directions, milliseconds: i64) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(TIMED)?;
+    directions.of(&pinned).for_each(|side| side.timeout.store(milliseconds, Ordering::Relaxed));
+    pinned.alarm();
+    Ok(())
+}
+
+/// The point in time when all calls end, those already waiting too.
+pub fn set_deadline(handle: Handle, directions: Directions, from_now: i64) -> Result<()> {
+    let deadline = wait::after(clock::now(), from_now);
+    let pinned = registry::pin(handle, Direction::Read)?.expect(TIMED)?;
+    directions.of(&pinned).for_each(|side| side.deadline.store(deadline, Ordering::Relaxed));
+    pinned.alarm();
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! The one place where a call waits: for readiness, its turn, a deadline, cancel and close.
+//!
+//! A waiting thread polls the descriptor together with an eventfd of its own. Whoever closes, cancels or changes a deadline
+//! sets a flag and then wakes the waiters; who waits joins the list and then looks at the flags. Neither can miss the other.
+
+use super::error::{Code, Error, Result};
+use super::registry::{Direction, Pinned, Side};
+use super::waiters::{For, Wake};
+use crate::sys::event::Event;
+use crate::sys::poll::{self, Watch};
+use crate::sys::{AsFd, AsRawFd, Errno, clock, process};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// No deadline.
+pub const NEVER: i64 = i64::MAX;
+const MILLISECOND: i64 = 1_000_000;
+/// How often a thread without an eventfd of its own (descriptors have run out) looks at the flags.
+const LOOK: i64 = 5 * MILLISECOND;
+
+/// The point `milliseconds` after `start`; negative means never, and so does what overflows.
+pub fn after(start: i64, milliseconds: i64) -> i64 {
+    if milliseconds < 0 {
+        return NEVER;
+    }
+    milliseconds.checked_mul(MILLISECOND).and_then(|span| start.checked_add(span)).unwrap_or(NEVER)
+}
+
+/// What a thread sleeps with.
+struct Parker {
+    /// None where the process had no descriptor left for it.
+    event: Option<Event>,
+    /// An eventfd is shared over fork: the child makes its own.
+    generation: u32,
+}
+
+/// Wakes a thread that waits, or is about to.
+#[derive(Clone)]
+pub struct Waker(Arc<Parker>);
+
+impl PartialEq for Waker {
+    fn eq(&self, other: &Waker) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Wake for Waker {
+    fn wake(&self) {
+        if let Some(event) = &self.0.event {
+            event.set();
+        }
+    }
+}
+
+thread_local! {
+    static PARKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+impl Waker {
+    /// The waker of the calling thread.
+    pub fn current() -> Waker {
+        let generation = process::generation();
+        let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
+        match kept {
+            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() => waker,
+            _ => Waker::new(generation),
+        }
+    }
+
+    fn new(generation: u32) -> Waker {
+        let waker = Waker(Arc::new(Parker { event: Event::new().ok(), generation }));
+        // At thread exit there is nothing to keep it in; then it serves once.
+        let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(waker.clone()));
+        waker
+    }
+
+    /// Gives the calling thread's eventfd back, so that a process without handles holds no descriptors of ours.
+    pub fn forget() {
+        let _ = PARKER.try_with(|parker| parker.borrow_mut().take());
+    }
+
+    /// Sleeps until one of `watches` is ready, somebody wakes this thread, a signal comes, or `until`. May return early.
+    pub fn park(&self, watches: &mut [Watch], until: i64) -> Result<()> {
+        let Some(event) = &self.0.event else {
+            return poll_until(watches, until.min(clock::now() + LOOK));
+        };
+        let own = Watch::new(event.as_fd().as_raw_fd(), poll::IN);
+        match watches {
+            [] => {
+                let mut list = [own];
+                poll_until(&mut list, until)?;
+                clear(event, list[0]);
+            }
+            [one] => {
+                let mut list = [*one, own];
+                poll_until(&mut list, until)?;
+                *one = list[0];
+                clear(event, list[1]);
+            }
+            many => {
+                let mut list = Vec::new();
+                list.try_reserve_exact(many.len() + 1)?;
+                list.extend_from_slice(many);
+                list.push(own);
+                poll_until(&mut list, until)?;
+                many.copy_from_slice(&list[..many.len()]);
+                clear(event, list[many.len()]);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn clear(event: &Event, watch: Watch) {
+    if watch.ready() {
+        event.clear();
+    }
+}
+
+fn poll_until(watches: &mut [Watch], until: i64) -> Result<()> {
+    let left = (until != NEVER).then(|| until.saturating_sub(clock::now()));
+    match poll::poll(watches, left) {
+        Ok(_) => Ok(()),
+        Err(Errno::EINTR) => {
+            watches.iter_mut().for_each(|watch| watch.set_ready(false));
+            Ok(())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// One call's view of time: its timeout runs from when it first has to wait.
+pub struct Call {
+    started: i64,
+    /// An end of its own, in place of the handle's timeout and deadline.
+    until: Option<i64>,
+}
+
+impl Call {
+    pub const fn new() -> Call {
+        Call { started: 0, until: None }
+    }
+
+    /// A call that ends at a point in time, whatever the handle's timeouts are.
+    pub const fn until(end: i64) -> Call {
+        Call { started: 0, until: Some(end) }
+    }
+
+    /// Where this call ends by the side's timeout and deadline, as they are now.
+    fn end(&mut self, side: &Side) -> i64 {
+        if let Some(end) = self.until {
+            return end;
+        }
+        let timeout = side.timeout.load(Ordering::Relaxed);
+        let deadline = side.deadline.load(Ordering::Relaxed);
+        if timeout < 0 {
+            return deadline;
+        }
+        if self.started == 0 {
+            self.started = clock::now();
+        }
+        deadline.min(after(self.started, timeout))
+    }
+
+    /// Fails if the call may not wait any longer, else says until when it may.
+    fn check(&mut self, pinned: &Pinned) -> Result<i64> {
+        let side = pinned.side();
+        if side.gate.is_closed() {
+            return Err(Error::new(Code::Closed));
+        }
+        if side.gate.is_canceled() {
+            return Err(Error::new(Code::Canceled));
+        }
+        let end = self.end(side);
+        if end != NEVER && clock::now() >= end {
+            return Err(Error::new(Code::TimedOut));
+        }
+        Ok(end)
+    }
+
+    /// Waits until the descriptor is ready in the direction of `pinned`.
+    pub fn ready(&mut self, pinned: &Pinned) -> Result<()> {
+        self.check(pinned)?;
+        let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
+        if self.spin(pinned, &mut watch)? {
+            return Ok(());
+        }
+        let place = Place::take(pinned, For::Readiness)?;
+        loop {
+            let end = self.check(pinned)?;
+            place.waker.park(&mut watch, end)?;
+            if watch[0].ready() {
+                // A wake and readiness at once: what the wake says comes first.
+                return if pinned.side().gate.is_closed() { Err(Error::new(Code::Closed)) } else { Ok(()) };
+            }
+        }
+    }
+
+    /// Waits for `milliseconds` and no readiness, for calls that try again by themselves.
+    pub fn pause(&mut self, pinned: &Pinned, milliseconds: i64) -> Result<()> {
+        let over = after(clock::now(), milliseconds);
+        let place = Place::take(pinned, For::Readiness)?;
+        while clock::now() < over {
+            let end = self.check(pinned)?;
+            place.waker.park(&mut [], end.min(over))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the turn of a call that entered without it.
+    pub fn turn(&mut self, pinned: &mut Pinned) -> Result<()> {
+        let side = pinned.side();
+        let waker = Waker::current();
+        side.waiters.join(waker.clone(), For::Turn, || side.gate.set_wanted(true))?;
+        loop {
+            let taken = side.waiters.take_turn(&waker, || side.gate.take_turn(), |more| side.gate.set_wanted(more));
+            if taken {
+                pinned.got_turn();
+                return Ok(());
+            }
+            let slept = self.check(pinned).and_then(|end| waker.park(&mut [], end));
+            if let Err(error) = slept {
+                side.waiters.quit(&waker, |more| side.gate.set_wanted(more));
+                // If the turn was just offered to this call, the next in line must hear of it.
+                side.waiters.pass_turn();
+                return Err(error);
+            }
+        }
+    }
+
+    /// Looks again and again for as long as the handle's spin option says, before sleeping.
+    fn spin(&mut self, pinned: &Pinned, watch: &mut [Watch; 1]) -> Result<bool> {
+        let span = pinned.socket().spin_us.load(Ordering::Relaxed);
+        if span <= 0 {
+            return Ok(false);
+        }
+        let over = clock::now().saturating_add(span.saturating_mul(1000));
+        loop {
+            poll_until(watch, 0)?;
+            if watch[0].ready() {
+                return Ok(true);
+            }
+            let end = self.check(pinned)?;
+            if clock::now() >= over.min(end) {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// A place in the list of waiters, given up when dropped.
+struct Place<'a> {
+    pinned: &'a Pinned,
+    waker: Waker,
+}
+
+impl Place<'_> {
+    fn take(pinned: &Pinned, purpose: For) -> Result<Place<'_>> {
+        let waker = Waker::current();
+        pinned.side().waiters.join(waker.clone(), purpose, || {})?;
+        Ok(Place { pinned, waker })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.pinned.side().waiters.quit(&self.waker, |_| {});
+    }
+}
+
+impl Pinned {
+    /// What poll is asked for in this call's direction.
+    fn events(&self) -> i16 {
+        match self.direction() {
+            Direction::Read => poll::IN,
+            Direction::Write => poll::OUT,
+        }
+    }
+}
+
+/// Waits for a descriptor that has no handle yet. False if `until` came first.
+pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool> {
+    let waker = Waker::current();
+    let mut watch = [Watch::new(descriptor, events)];
+    loop {
+        waker.park(&mut watch, until)?;
+        if watch[0].ready() {
+            return Ok(true);
+        }
+        if until != NEVER && clock::now() >= until {
+            return Ok(false);
+        }
+    }
+}
+
+/// Sleeps until a point in time.
+pub fn sleep_until(until: i64) -> Result<()> {
+    let waker = Waker::current();
+    while clock::now() < until {
+        waker.park(&mut [], until)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Who waits at one direction of a handle, and waking them.
+//!
+//! The lock is held for a few instructions and the write of an eventfd. [`Waiters::alarm`] never waits for it, so that a
+//! signal handler may call it: whoever holds the lock at that moment does the waking when it lets go.
+
+use super::error::{Code, Error, Result};
+#[cfg(loom)]
+use loom::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Wakes one thread or fiber. Must be async-signal-safe, and harmless when nobody sleeps any more.
+pub trait Wake: PartialEq {
+    fn wake(&self);
+}
+
+/// What a waiter waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum For {
+    /// The descriptor to be ready; the kernel says so.
+    Readiness,
+    /// Its turn; the call that has it says so.
+    Turn,
+}
+
+pub struct Waiters<W> {
+    list: Mutex<Vec<(W, For)>>,
+    alarmed: AtomicBool,
+}
+
+impl<W: Wake> Waiters<W> {
+    pub fn new() -> Waiters<W> {
+        Waiters { list: Mutex::new(Vec::new()), alarmed: AtomicBool::new(false) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<(W, For)>) -> T) -> T {
+        let result = work(&mut self.list.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        self.settle();
+        result
+    }
+
+    /// Wakes everybody if an alarm came while the list was locked.
+    fn settle(&self) {
+        while self.alarmed.load(Ordering::SeqCst) {
+            let Ok(list) = self.list.try_lock() else {
+                return; // who holds it settles after us
+            };
+            self.alarmed.store(false, Ordering::SeqCst);
+            list.iter().for_each(|(waiter, _)| waiter.wake());
+        }
+    }
+
+    /// Joins the list. What one waits for must be looked at after this, or a wake between would be lost.
+    /// `joined` runs under the lock.
+    pub fn join(&self, waiter: W, purpose: For, joined: impl FnOnce()) -> Result<()> {
+        self.with(|list| {
+            list.try_reserve(1).map_err(|_| Error::new(Code::OutOfMemory))?;
+            list.push((waiter, purpose));
+            joined();
+            Ok(())
+        })
+    }
+
+    /// Leaves the list. `left` runs under the lock with whether others still wait for their turn.
+    pub fn quit(&self, waiter: &W, left: impl FnOnce(bool)) {
+        self.with(|list| {
+            if let Some(at) = list.iter().position(|(other, _)| other == waiter) {
+                list.remove(at);
+            }
+            left(first_for_turn(list).is_some());
+        });
+    }
+
+    /// Whether `waiter` is the first of those who wait for their turn; if so `take` is asked, and where it agrees the waiter
+    /// has left the list and `left` runs with whether others wait for theirs.
+    pub fn take_turn(&self, waiter: &W, take: impl FnOnce() -> bool, left: impl FnOnce(bool)) -> bool {
+        self.with(|list| {
+            let Some(at) = first_for_turn(list) else {
+                return false;
+            };
+            if list[at].0 != *waiter || !take() {
+                return false;
+            }
+            list.remove(at);
+            left(first_for_turn(list).is_some());
+            true
+        })
+    }
+
+    /// The turn is free: wakes who has waited longest for it.
+    pub fn pass_turn(&self) {
+        self.with(|list| {
+            if let Some(at) = first_for_turn(list) {
+                list[at].0.wake();
+            }
+        });
+    }
+
+    /// Wakes everybody, to look at flags and deadlines again. Async-signal-safe.
+    pub fn alarm(&self) {
+        self.alarmed.store(true, Ordering::SeqCst);
+        self.settle();
+    }
+
+    /// Frees the list's memory. Nobody waits.
+    pub fn reset(&self) {
+        self.with(|list| *list = Vec::new());
+    }
+}
+
+fn first_for_turn<W>(list: &[(W, For)]) -> Option<usize> {
+    list.iter().position(|(_, purpose)| *purpose == For::Turn)
+}
+
+#[cfg(all(test, loom))]
+mod interleavings {
+    use super::super::gate::{Entry, Gate};
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::Notify;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    #[derive(Clone)]
+    struct Sleeper(Arc<Notify>);
+
+    impl PartialEq for Sleeper {
+        fn eq(&self, other: &Sleeper) -> bool {
+            Arc::ptr_eq(&self.0, &other.0)
+        }
+    }
+
+    impl Wake for Sleeper {
+        fn wake(&self) {
+            self.0.notify();
+        }
+    }
+
+    impl Sleeper {
+        fn new() -> Sleeper {
+            Sleeper(Arc::new(Notify::new()))
+        }
+    }
+
+    const TAG: u64 = 5 << 24;
+
+    /// A waiter that joins and then looks at the flag never sleeps through an alarm.
+    #[test]
+    fn no_alarm_is_lost() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::shut());
+            gate.open(TAG);
+            let waiters = Arc::new(Waiters::new());
+            let canceler = {
+                let (gate, waiters) = (gate.clone(), waiters.clone());
+                thread::spawn(move || {
+                    gate.cancel(TAG);
+                    waiters.alarm();
+                })
+            };
+            let sleeper = Sleeper::new();
+            waiters.join(sleeper.clone(), For::Readiness, || {}).unwrap();
+            while !gate.is_canceled() {
+                sleeper.0.wait();
+            }
+            waiters.quit(&sleeper, |_| {});
+            canceler.join().unwrap();
+        });
+    }
+
+    /// Two calls that want the turn both get it, one after the other, and are never in it together.
+    #[test]
+    fn the_turn_is_passed_on() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::shut());
+            gate.open(TAG);
+            let waiters = Arc::new(Waiters::new());
+            let inside = Arc::new(AtomicUsize::new(0));
+            let call = |gate: Arc<Gate>, waiters: Arc<Waiters<Sleeper>>, inside: Arc<AtomicUsize>| {
+                move || {
+                    if gate.enter_for_turn(TAG) == Entry::Pin {
+                        let sleeper = Sleeper::new();
+                        waiters.join(sleeper.clone(), For::Turn, || gate.set_wanted(true)).unwrap();
+                        while !waiters.take_turn(&sleeper, || gate.take_turn(), |more| gate.set_wanted(more)) {
+                            sleeper.0.wait();
+                        }
+                    }
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    if gate.leave(true).wanted {
+                        waiters.pass_turn();
+                    }
+                }
+            };
+            let other = thread::spawn(call(gate.clone(), waiters.clone(), inside.clone()));
+            call(gate.clone(), waiters.clone(), inside.clone())();
+            other.join().unwrap();
+            assert_eq!(gate.inside(), 0);
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! The operating system: every libc call, each a small safe function named after its system call.
+//!
+//! What a platform must provide:
+//! - `address`    socket addresses to and from the kernel's form; interface names
+//! - `socket`     making, connecting, accepting, sending and receiving without ever blocking or raising SIGPIPE
+//! - `option`     socket options by name
+//! - `poll`       waiting for descriptors with nanosecond timeouts
+//! - `event`      a descriptor that another thread or a signal handler can make readable
+//! - `file`       paths of unix sockets
+//! - `clock`      monotonic nanoseconds
+//! - `names`      the resolver and the services database
+//! - `process`    whether the process has forked; random bits
+//! - `memory`     searching bytes
+//!
+//! All descriptors are close-on-exec from birth. A failed call is an [`Errno`].
+
+pub mod address;
+pub mod clock;
+pub mod event;
+pub mod file;
+pub mod memory;
+pub mod names;
+pub mod option;
+pub mod poll;
+pub mod process;
+pub mod socket;
+
+pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// The error number of a failed system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Errno(pub i32);
+
+macro_rules! errnos {
+    ($($name:ident)*) => { $(pub const $name: Errno = Errno(libc::$name);)* };
+}
+
+#[allow(dead_code)]
+impl Errno {
+    errnos! {
+        EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF ECANCELED ECONNABORTED ECONNREFUSED ECONNRESET
+        EDESTADDRREQ EEXIST EFAULT EHOSTDOWN EHOSTUNREACH EINPROGRESS EINTR EINVAL EIO EISCONN EISDIR ELOOP EMFILE EMSGSIZE
+        ENAMETOOLONG ENETDOWN ENETRESET ENETUNREACH ENFILE ENOBUFS ENODEV ENOENT ENOMEM ENONET ENOPROTOOPT ENOSPC ENOSYS
+        ENOTCONN ENOTDIR ENOTSOCK EOPNOTSUPP EPERM EPIPE EPROTO EPROTONOSUPPORT EROFS ESHUTDOWN ESPIPE ETIMEDOUT
+        ETOOMANYREFS EXDEV
+    }
+
+    /// The error of the system call that has just failed on this thread.
+    pub fn last() -> Errno {
+        Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// A system call's result: -1 is an error.
+fn check(result: libc::c_int) -> Result<libc::c_int> {
+    if result == -1 { Err(Errno::last()) } else { Ok(result) }
+}
+
+/// The same for calls that return a length.
+fn check_length(result: libc::ssize_t) -> Result<usize> {
+    usize::try_from(result).map_err(|_| Errno::last())
+}
+
+/// How often a call that says EINTR is repeated. Calls that cannot block do not say it; one that never stops saying it is broken.
+const INTERRUPTIONS: usize = 1000;
+
+/// Repeats a call that a signal interrupted.
+fn restart<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    for _ in 0..INTERRUPTIONS {
+        match call() {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
+    Err(Errno::EINTR)
+}
+
+/// close(2). The descriptor is gone whatever the call says: repeating it could close a stranger's.
+pub fn close(descriptor: RawFd) {
+    // SAFETY: no pointers; the caller owns the descriptor.
+    unsafe { libc::close(descriptor) };
+}
