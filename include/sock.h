@@ -343,6 +343,24 @@ typedef enum sock_address_limit {
 } sock_address_limit;
 
 /**
+ * What a poller tells beside SOCK_READ and SOCK_WRITE.
+ */
+typedef enum sock_readiness {
+    /**
+     * The peer has ended its direction, or the connection is over. Always reported, once; and again beside other news.
+     */
+    SOCK_HANGUP = 4,
+    /**
+     * An error waits: the next call tells it. Always reported.
+     */
+    SOCK_ERROR = 8,
+    /**
+     * sock_poller_wake was called: the event's `socket` is the poller, its `user` NULL.
+     */
+    SOCK_WOKEN = 16,
+} sock_readiness;
+
+/**
  * Levels of log messages.
  */
 typedef enum sock_log_level {
@@ -477,6 +495,28 @@ typedef struct sock_options {
      */
     const char *device;
 } sock_options;
+
+/**
+ * One handle that is ready.
+ */
+typedef struct sock_event {
+    /**
+     * The handle.
+     */
+    sock_t socket;
+    /**
+     * As given to sock_poller_add or sock_poller_set.
+     */
+    void *user;
+    /**
+     * SOCK_READ, SOCK_WRITE, SOCK_HANGUP, SOCK_ERROR, SOCK_WOKEN, combined.
+     */
+    uint32_t ready;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} sock_event;
 
 /**
  * What the library knows about a handle. The struct grows at its end.
@@ -1034,6 +1074,86 @@ int sock_set_deadline(sock_t s,
  * Never blocks; any thread or signal handler. Since 0.1.
  */
 int sock_cancel(sock_t s);
+
+/**
+ * Makes a poller: it tells which of many handles a call would not have to wait for.
+ *
+ * It is level-triggered: what is not read is told again. Bytes read ahead count as readable. The end of a stream is readable until
+ * it has been read; a connection that is over is told once, so that an idle loop never spins. A handle may be in several pollers;
+ * closing it removes it from all, and no event names a handle that was closed before sock_poller_wait returned. It is
+ * closed with sock_close, and the handles in it stay.
+ *
+ * A poller belongs to the process that made it: in a forked child its functions give SOCK_ENOTSUP.
+ *
+ * @return a handle; SOCK_ELIMIT
+ *
+ * Never blocks; any thread. epoll(7). Since 0.1.
+ */
+sock_t sock_poller(void);
+
+/**
+ * Watches a handle from now on.
+ *
+ * @param poller from sock_poller
+ * @param s a stream, listener (ready to accept is readable) or datagram socket
+ * @param interest SOCK_READ, SOCK_WRITE, both, or 0 for only SOCK_HANGUP and SOCK_ERROR
+ * @param user comes back in the events
+ * @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL; SOCK_ELIMIT
+ *
+ * Never blocks; any thread, also while others wait. Since 0.1.
+ */
+int sock_poller_add(sock_t poller, sock_t s, int interest, void *user);
+
+/**
+ * Changes what a handle is watched for.
+ *
+ * @param poller from sock_poller
+ * @param s a handle that it watches
+ * @param interest as for sock_poller_add
+ * @param user comes back in the events
+ * @return 0; SOCK_EINVAL if the poller does not watch it
+ *
+ * Never blocks; any thread, also while others wait. Since 0.1.
+ */
+int sock_poller_set(sock_t poller, sock_t s, int interest, void *user);
+
+/**
+ * Watches a handle no more.
+ *
+ * @param poller from sock_poller
+ * @param s a handle that it watches
+ * @return 0; SOCK_EINVAL if the poller does not watch it
+ *
+ * Never blocks; any thread, also while others wait. Since 0.1.
+ */
+int sock_poller_remove(sock_t poller, sock_t s);
+
+/**
+ * Waits until handles are ready.
+ *
+ * @param poller from sock_poller
+ * @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
+ * @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
+ * @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
+ * @return how many events; 0 when the time is over; SOCK_ECANCELED, SOCK_ECLOSED
+ *
+ * Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or to more. Since 0.1.
+ */
+int64_t sock_poller_wait(sock_t poller,
+                         struct sock_event *events,
+                         size_t capacity,
+                         int64_t timeout_ms);
+
+/**
+ * Wakes a poller: one sock_poller_wait, the one that is waiting or the next, gets the event {poller, NULL, SOCK_WOKEN}. Waking it
+ * again before that changes nothing.
+ *
+ * @param poller from sock_poller
+ * @return 0
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_poller_wake(sock_t poller);
 
 /**
  * Tells about a handle.

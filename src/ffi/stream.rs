@@ -392,6 +392,6 @@ fn directions(bits: c_int) -> Result<Directions> {
     }
 }
 
-fn check_time(milliseconds: i64) -> Result<()> {
+pub fn check_time(milliseconds: i64) -> Result<()> {
     if milliseconds < -1 { Err(Error::invalid("the time is negative, and not SOCK_FOREVER")) } else { Ok(()) }
 }

@@ -39,6 +39,7 @@ pub fn listen(name: UnixName, options: &Options) -> Result<Handle> {
 
 /// What a closing handle still has to see to: a listener unlinks its path if that is still the file it made.
 pub fn farewell(pinned: &Pinned) {
+    super::poller::leave_all(pinned);
     let bound = pinned.socket().details().bound.take();
     if let Some(bound) = bound
         && file::identity(bound.name.as_bytes()) == Ok(bound.file)

@@ -12,6 +12,7 @@ pub mod local;
 pub mod log;
 pub mod name;
 pub mod options;
+pub mod poller;
 pub mod race;
 mod read_ahead;
 pub mod registry;

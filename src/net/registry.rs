@@ -36,6 +36,8 @@ pub struct Side {
     pub bytes: AtomicU64,
     /// How likely the next call has to wait: see `stream.rs`.
     pub patience: AtomicU8,
+    /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
+    pub ended: AtomicBool,
     pub waiters: Waiters<Waker>,
 }
 
@@ -47,6 +49,7 @@ impl Side {
             deadline: AtomicI64::new(NEVER),
             bytes: AtomicU64::new(0),
             patience: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
             waiters: Waiters::new(),
         }
     }
@@ -56,6 +59,7 @@ impl Side {
         self.deadline.store(NEVER, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         self.patience.store(0, Ordering::Relaxed);
+        self.ended.store(false, Ordering::Relaxed);
     }
 }
 
@@ -175,6 +179,12 @@ fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
     let bits = handle as u64;
     let found = if handle > 0 { slot((bits & INDEX) as u32) } else { None };
     found.map(|slot| (slot, bits & TAG)).ok_or(Error::new(Code::BadHandle))
+}
+
+/// A look at a live handle without entering it: only what is atomic means anything, and the handle may be gone the next moment.
+pub fn look(handle: Handle) -> Option<(&'static Socket, &'static [Side; 2])> {
+    let (slot, tag) = find(handle).ok()?;
+    slot.sides[0].gate.is_open(tag).then_some((&slot.socket, &slot.sides))
 }
 
 /// A handle in use: its descriptor stays open, and belongs to it, until this is dropped.

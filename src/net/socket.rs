@@ -44,6 +44,8 @@ pub struct Socket {
     pub spin_us: AtomicI64,
     /// Bytes in the read-ahead, for those who only want to know.
     buffered: AtomicU32,
+    /// Some poller watches it, or has.
+    pub watched: AtomicBool,
     details: Mutex<Details>,
 }
 
@@ -58,6 +60,9 @@ pub struct Details {
     pub resolve_us: i64,
     pub connect_us: i64,
     pub attempts: u32,
+    pub poller: Option<std::sync::Arc<super::poller::Poller>>,
+    /// The pollers that watch this handle.
+    pub registrations: Vec<super::poller::Registration>,
     /// What a listener hands to the connections it accepts.
     pub inherited: super::options::Inherited,
 }
@@ -72,6 +77,7 @@ impl Socket {
             fatal: AtomicI32::new(0),
             spin_us: AtomicI64::new(0),
             buffered: AtomicU32::new(0),
+            watched: AtomicBool::new(false),
             details: Mutex::new(Details::default()),
         }
     }
@@ -84,6 +90,7 @@ impl Socket {
         self.fatal.store(0, Ordering::Relaxed);
         self.spin_us.store(0, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
+        self.watched.store(false, Ordering::Relaxed);
     }
 
     /// Forgets everything and returns the descriptor that was here.
@@ -125,7 +132,11 @@ impl Socket {
     pub fn with_read_ahead<T>(&self, work: impl FnOnce(&mut ReadAhead) -> T) -> T {
         let mut details = self.details();
         let result = work(&mut details.read_ahead);
-        self.buffered.store(details.read_ahead.len() as u32, Ordering::Relaxed);
+        let length = details.read_ahead.len() as u32;
+        self.buffered.store(length, Ordering::Relaxed);
+        if length > 0 && self.watched.load(Ordering::Relaxed) {
+            super::poller::read_ahead(&details.registrations);
+        }
         result
     }
 
@@ -137,7 +148,9 @@ impl Socket {
             errno => Err(Errno(errno).into()),
         }
     }
+}
 
+impl Pinned {
     /// The error of a transfer, remembered if the connection cannot outlive it: a reset stays a reset.
     pub fn transfer_error(&self, errno: Errno) -> Error {
         let fatal = matches!(
@@ -149,14 +162,18 @@ impl Socket {
                 | Errno::EHOSTUNREACH
                 | Errno::ENETUNREACH
         );
-        if fatal && self.kind() == Kind::Stream {
-            self.fatal.store(errno.0, Ordering::Relaxed);
+        let socket = self.socket();
+        if socket.kind() == Kind::Stream {
+            if fatal {
+                socket.fatal.store(errno.0, Ordering::Relaxed);
+                self.sides().iter().for_each(|side| side.ended.store(true, Ordering::Relaxed));
+            } else if errno == Errno::EPIPE {
+                self.side().ended.store(true, Ordering::Relaxed);
+            }
         }
         errno.into()
     }
-}
 
-impl Pinned {
     /// Counts bytes that this call has moved. The caller has the turn of its direction.
     #[inline]
     pub fn count(&self, bytes: usize) {

@@ -86,6 +86,9 @@ fn receive(
         match receive(socket.descriptor()) {
             Ok(length) => {
                 pinned.count(length);
+                if length == 0 {
+                    pinned.side().ended.store(true, Ordering::Relaxed);
+                }
                 let next = match (waited, length < size) {
                     (true, true) if patience < DOUBT => patience + 1,
                     (true, true) => PATIENT,
@@ -103,7 +106,7 @@ fn receive(
                 waited = true;
                 call.ready(pinned)?;
             }
-            Err(errno) => return Err(socket.transfer_error(errno)),
+            Err(errno) => return Err(pinned.transfer_error(errno)),
         }
     }
 }
@@ -215,8 +218,11 @@ pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.take(buffer))),
         Kind::Stream => {
             socket.check_fatal()?;
-            let length = system::receive(socket.descriptor(), buffer, 0).map_err(|errno| socket.transfer_error(errno))?;
+            let length = system::receive(socket.descriptor(), buffer, 0).map_err(|errno| pinned.transfer_error(errno))?;
             pinned.count(length);
+            if length == 0 {
+                pinned.side().ended.store(true, Ordering::Relaxed);
+            }
             Ok(length)
         }
         Kind::Datagram => datagram::try_read(&pinned, buffer),
@@ -257,7 +263,7 @@ fn send_all(
                 *done += length;
             }
             Err(Errno::EAGAIN) => call.ready(pinned).map_err(|error| error.after(*done))?,
-            Err(errno) => return Err(socket.transfer_error(errno).after(*done)),
+            Err(errno) => return Err(pinned.transfer_error(errno).after(*done)),
         }
     }
     Ok(*done)
@@ -300,7 +306,7 @@ pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
         _ => return Err(Error::new(Code::WrongKind)),
     }
     socket.check_fatal()?;
-    let length = system::send(socket.descriptor(), bytes).map_err(|errno| socket.transfer_error(errno))?;
+    let length = system::send(socket.descriptor(), bytes).map_err(|errno| pinned.transfer_error(errno))?;
     pinned.count(length);
     Ok(length)
 }

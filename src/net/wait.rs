@@ -75,6 +75,26 @@ impl Waker {
         waker
     }
 
+    /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
+    pub fn apart() -> Result<Waker> {
+        Ok(Waker(Arc::new(Parker { event: Some(Event::new()?), generation: process::generation() })))
+    }
+
+    /// Shows the eventfd to `watch`.
+    pub fn watch<T>(&self, watch: impl FnOnce(i32) -> crate::sys::Result<T>) -> crate::sys::Result<Option<T>> {
+        self.0.event.as_ref().map(|event| watch(event.as_fd().as_raw_fd())).transpose()
+    }
+
+    pub fn set(&self) {
+        self.wake();
+    }
+
+    pub fn clear(&self) {
+        if let Some(event) = &self.0.event {
+            event.clear();
+        }
+    }
+
     /// Gives the calling thread's eventfd back, so that a process without handles holds no descriptors of ours.
     pub fn forget() {
         let _ = PARKER.try_with(|parker| parker.borrow_mut().take());
@@ -277,6 +297,11 @@ impl Pinned {
             Direction::Write => poll::OUT,
         }
     }
+}
+
+/// Whether the caller is a fiber, which must not block its thread.
+pub fn in_fiber() -> bool {
+    false
 }
 
 /// Waits for a descriptor that has no handle yet. False if `until` came first.

@@ -5,6 +5,7 @@
 //! - `socket`     making, connecting, accepting, sending and receiving without ever blocking or raising SIGPIPE
 //! - `option`     socket options by name
 //! - `poll`       waiting for descriptors with nanosecond timeouts
+//! - `epoll`      readiness of many descriptors
 //! - `event`      a descriptor that another thread or a signal handler can make readable
 //! - `file`       paths of unix sockets
 //! - `clock`      monotonic nanoseconds
@@ -16,6 +17,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod epoll;
 pub mod event;
 pub mod file;
 pub mod memory;
