@@ -472,36 +472,44 @@ int posix_memalign(void **out, size_t alignment, size_t size)
     return *out ? 0 : ENOMEM;
 }
 
-/* LD_PRELOAD. */
+/* Plans as text, and LD_PRELOAD. */
 
-static int action_named(const char *word)
+static int position(const char *word, const char *const *words, int count)
 {
-    const char *names[] = { "count", "errno", "post", "short", "delay", "ghost", "memory" };
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (!strcmp(word, names[i])) return i;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(word, words[i])) return i;
     return -1;
+}
+
+bool fault_parse(const char *text, fault_plan *out)
+{
+    static const char *const actions[] = { "count", "errno", "post", "short", "delay", "ghost", "memory" };
+    static const char *const whens[] = { "once", "from", "random" };
+    char action_word[16], when_word[16];
+    int value, end = 0, more = 0;
+    long number;
+    if (sscanf(text, "%15s %d %15s %ld%n", action_word, &value, when_word, &number, &end) < 4) return false;
+    int action = position(action_word, actions, 7), when = position(when_word, whens, 3);
+    if (action < 0 || when < 0) return false;
+    *out = (fault_plan){ .action = (enum fault_action)action, .value = value, .when = (enum fault_when)when, .first = number };
+    if (when == FAULT_RANDOM) {
+        out->per_mille = (unsigned)number;
+        if (sscanf(text + end, "%" SCNu64 "%n", &out->seed, &more) < 1) return false;
+    }
+    text += end + more;
+    text += strspn(text, " ");
+    if (*text) out->functions = text;
+    return true;
 }
 
 __attribute__((constructor)) static void arm_from_environment(void)
 {
     const char *text = getenv("SOCK_FAULTS");
-    char action[16], when[16];
-    long first;
-    int value, end = 0;
+    fault_plan wanted;
     if (!text) return;
-    if (sscanf(text, "%15s %d %15s %ld%n", action, &value, when, &first, &end) < 4 || action_named(action) < 0) {
+    if (!fault_parse(text, &wanted)) {
         fprintf(stderr, "SOCK_FAULTS: cannot read \"%s\"\n", text);
         _exit(2);
     }
-    fault_plan wanted = { .action = (enum fault_action)action_named(action), .value = value, .first = first };
-    if (!strcmp(when, "from")) wanted.when = FAULT_FROM;
-    if (!strcmp(when, "random")) {
-        int more = 0;
-        wanted.when = FAULT_RANDOM;
-        wanted.per_mille = (unsigned)first;
-        if (sscanf(text + end, "%" SCNu64 "%n", &wanted.seed, &more) == 1) end += more;
-    }
-    text += end + strspn(text + end, " ");
-    if (*text) wanted.functions = text;
     fault_arm(&wanted);
 }

@@ -39,7 +39,8 @@ long fault_disarm(void);
 long fault_hits(void);             /* calls that were really changed since fault_arm */
 const char *fault_first_hit(void); /* the function that was changed first, or "" */
 
-/* With LD_PRELOAD: SOCK_FAULTS="ACTION VALUE (once N | from N | random PER_MILLE SEED) [FUNCTION...]", say
- * SOCK_FAULTS="short 1 from 1 recv send". */
+/* Reads "ACTION VALUE (once N | from N | random PER_MILLE SEED) [FUNCTION...]", say "short 1 from 1 recv send".
+ * With LD_PRELOAD such a text in the environment variable SOCK_FAULTS arms the shim when the program starts. */
+bool fault_parse(const char *text, fault_plan *out);
 
 #endif

@@ -1,0 +1,393 @@
+/* What the library does about single failures of the system that cannot be provoked otherwise. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netdb.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "scenarios.h"
+#include "shim.h"
+
+static void fail_once(const char *functions, int error)
+{
+    fault_arm(&(fault_plan){ .action = FAULT_ERRNO, .value = error, .when = FAULT_ONCE, .first = 1, .functions = functions });
+}
+
+static void fail_always(const char *functions, int error)
+{
+    fault_arm(&(fault_plan){ .action = FAULT_ERRNO, .value = error, .when = FAULT_FROM, .first = 1, .functions = functions });
+}
+
+/* The calls were really made to fail: otherwise the test proved nothing. */
+static long disarm(void)
+{
+    long calls = fault_disarm();
+    CHECK(fault_hits(), >, 0);
+    return calls;
+}
+
+/* ---- connecting ---- */
+
+static void a_connect_interrupted_after_its_syn_is_completed(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    fault_arm(&(fault_plan){ .action = FAULT_POST, .value = EINTR, .when = FAULT_ONCE, .first = 1, .functions = "connect" });
+    sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = 5000));
+    CHECK(disarm(), ==, 1);
+    CHECK(s, >, 0);
+    int peer = raw_accept(listener);
+    CHECK(raw_readable(listener, 0), ==, false);
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(raw_readable(peer, 5000), ==, true);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(peer);
+    raw_close(listener);
+}
+
+static void an_unreadable_result_is_no_success(void)
+{
+    uint16_t port;
+    raw_close(raw_listen(&port));
+    fail_always("getsockopt", EIO);
+    CHECK(sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = 5000)), <, 0);
+    fault_disarm();
+}
+
+static void without_multipath_in_the_kernel_it_is_plain_tcp(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    static const int errors[] = { EPROTONOSUPPORT, ENOPROTOOPT, EINVAL };
+    for (int i = 0; i < 3; i++) {
+        fail_once("socket", errors[i]);
+        sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.multipath = SOCK_ON));
+        context("errno %d", errors[i]);
+        CHECK(disarm(), ==, 2);
+        CHECK(s, >, 0);
+        context(NULL);
+        CHECK(sock_close(s), ==, 0);
+    }
+    raw_close(listener);
+}
+
+static void the_resolvers_failures_have_their_codes(void)
+{
+    static const struct { int failure; int64_t code; } cases[] = {
+        { EAI_NONAME, SOCK_ENOHOST }, { EAI_NODATA, SOCK_ENOHOST }, { EAI_ADDRFAMILY, SOCK_ENOHOST },
+        { EAI_AGAIN, SOCK_ERESOLVE }, { EAI_FAIL, SOCK_ERESOLVE }, { EAI_MEMORY, SOCK_ENOMEM },
+        { -9999, SOCK_ERESOLVE }, { EMFILE, SOCK_ELIMIT }, { EIO, SOCK_ERESOLVE },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fail_always("getaddrinfo", cases[i].failure);
+        int64_t code = sock_open("name.test", "80", NULL);
+        disarm();
+        context("%d: %s", cases[i].failure, sock_last_error());
+        CHECK(code, ==, cases[i].code);
+        CHECK(strstr(sock_last_error(), "name.test") != NULL, ==, true);
+        context(NULL);
+    }
+}
+
+static void without_a_thread_for_names_literals_still_work(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    fail_always("pthread_create", EAGAIN);
+    CHECK(sock_open("localhost", port_text(port), SOCK_OPTIONS(.timeout_ms = 5000)), ==, SOCK_ELIMIT);
+    sock_t literal = sock_open("127.0.0.1", port_text(port), NULL);
+    disarm();
+    CHECK(literal, >, 0);
+    sock_t again = sock_open("localhost", port_text(port), SOCK_OPTIONS(.family = SOCK_IPV4));
+    CHECK(again, >, 0);
+    CHECK(sock_close(literal), ==, 0);
+    CHECK(sock_close(again), ==, 0);
+    raw_close(listener);
+}
+
+/* ---- listening and accepting ---- */
+
+static void accept_passes_over_connections_that_died(void)
+{
+    static const int errors[] = { ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+                                  ENETUNREACH, ETIMEDOUT, EPERM, EINTR, EAGAIN };
+    sock_t listener = listen_local();
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        int client = raw_connect(port_of(listener));
+        fail_once("accept4", errors[i]);
+        sock_t s = sock_accept(listener);
+        CHECK(disarm(), >=, 2);
+        context("errno %d", errors[i]);
+        CHECK(s, >, 0);
+        context(NULL);
+        CHECK(sock_close(s), ==, 0);
+        raw_close(client);
+    }
+    CHECK(sock_close(listener), ==, 0);
+}
+
+static void accept_without_descriptors_waits_and_does_not_spin(void)
+{
+    static const int errors[] = { EMFILE, ENFILE };
+    sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.io_timeout_ms = 300));
+    CHECK(listener, >, 0);
+    int client = raw_connect(port_of(listener));
+    for (int i = 0; i < 2; i++) {
+        fail_always("accept4", errors[i]);
+        int64_t begin = now_ms();
+        CHECK(sock_accept(listener), ==, SOCK_ELIMIT);
+        CHECK(now_ms() - begin, >=, 300);
+        CHECK(disarm(), <, 100);
+        fail_always("accept4", errors[i]);
+        CHECK(sock_try_accept(listener), ==, SOCK_ELIMIT);
+        CHECK(disarm(), <, 3);
+    }
+    sock_t s = sock_accept(listener);
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    raw_close(client);
+}
+
+static void a_listen_that_fails_leaves_nothing(void)
+{
+    fail_once("listen", EADDRINUSE);
+    int64_t code = sock_listen("127.0.0.1", "0", NULL);
+    disarm();
+    CHECK(code, ==, SOCK_EADDRINUSE);
+}
+
+/* ---- moving bytes ---- */
+
+enum { SIZE = 20000 };
+
+static void exchange(sock_t a, sock_t b)
+{
+    static unsigned char sent[SIZE], received[SIZE];
+    char line[16];
+    pattern(sent, SIZE, 7);
+    CHECK(sock_write(a, sent, SIZE), ==, SIZE);
+    CHECK(sock_read_exact(b, received, SIZE), ==, SIZE);
+    CHECK(pattern_mismatch(received, SIZE, 7), ==, SIZE);
+    CHECK(sock_write(b, "one\r\ntwo\n", 9), ==, 9);
+    CHECK(sock_read_line(a, line, sizeof line), ==, 3);
+    CHECK(strcmp(line, "one"), ==, 0);
+    CHECK(sock_read_line(a, line, sizeof line), ==, 3);
+    CHECK(strcmp(line, "two"), ==, 0);
+    struct iovec parts[3] = { { sent, 5 }, { sent, 0 }, { sent + 5, 1000 } };
+    CHECK(sock_writev(a, parts, 3), ==, 1005);
+    CHECK(sock_read_exact(b, received, 1005), ==, 1005);
+    CHECK(pattern_mismatch(received, 1005, 7), ==, 1005);
+}
+
+#define READS_AND_WRITES "recv send read write recvfrom sendto recvmsg sendmsg readv writev"
+
+static void exchange_under(const fault_plan *plan)
+{
+    static const make_pair pairs[] = { tcp_pair, unix_pair };
+    for (int i = 0; i < 2; i++) {
+        sock_t pair[2];
+        pairs[i](pair);
+        fault_arm(plan);
+        exchange(pair[0], pair[1]);
+        disarm();
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+}
+
+static void one_byte_at_a_time_is_enough(void)
+{
+    exchange_under(&(fault_plan){ .action = FAULT_SHORT, .value = 1, .when = FAULT_FROM, .first = 1, .functions = READS_AND_WRITES });
+}
+
+static void half_the_calls_interrupted_or_refused_change_nothing(void)
+{
+    static const int errors[] = { EAGAIN, EINTR };
+    for (int i = 0; i < 2; i++)
+        exchange_under(&(fault_plan){ .action = FAULT_ERRNO, .value = errors[i], .when = FAULT_RANDOM, .per_mille = 500,
+                                      .seed = 42, .functions = READS_AND_WRITES });
+}
+
+static void waits_that_end_without_reason_go_on(void)
+{
+    sock_t pair[2];
+    char byte;
+    CHECK(sock_pair(pair), ==, 0);
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, 100), ==, 0);
+    fault_arm(&(fault_plan){ .action = FAULT_GHOST, .when = FAULT_RANDOM, .per_mille = 500, .seed = 3, .functions = "poll ppoll" });
+    int64_t begin = now_ms(), code = SOCK_ETIMEDOUT;
+    for (int i = 0; i < 5 && code == SOCK_ETIMEDOUT; i++) code = sock_read(pair[0], &byte, 1);
+    disarm();
+    CHECK(code, ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - begin, >=, 500);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+static void a_batch_that_stops_in_the_middle_counts_what_went(void)
+{
+    char bytes[3][8] = { "one", "two", "three" }, received[8];
+    sock_datagram batch[3];
+    sock_t bound = sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.io_timeout_ms = 5000));
+    CHECK(bound, >, 0);
+    sock_t s = sock_udp_open("127.0.0.1", port_text(port_of(bound)), NULL);
+    CHECK(s, >, 0);
+    for (int i = 0; i < 3; i++) batch[i] = (sock_datagram){ .data = bytes[i], .size = 5 };
+    fault_arm(&(fault_plan){ .action = FAULT_SHORT, .value = 1, .when = FAULT_ONCE, .first = 1, .functions = "sendmmsg" });
+    int64_t sent = sock_send_batch(s, batch, 3);
+    disarm();
+    CHECK(sent, >=, 1);
+    for (int64_t i = 0; i < sent; i++) {
+        CHECK(sock_recv_from(bound, received, sizeof received, NULL), ==, 5);
+        CHECK(memcmp(received, bytes[i], 5), ==, 0);
+    }
+    fail_once("sendmmsg", EPERM);
+    CHECK(sock_send_batch(s, batch, 3), ==, SOCK_EACCES);
+    disarm();
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(bound), ==, 0);
+}
+
+/* ---- limits of the system ---- */
+
+static void the_systems_limits_have_their_codes(void)
+{
+    static const struct { int error; int64_t code; } cases[] = {
+        { EMFILE, SOCK_ELIMIT }, { ENFILE, SOCK_ELIMIT }, { ENOMEM, SOCK_ENOMEM }, { ENOBUFS, SOCK_ENOMEM }, { EACCES, SOCK_EACCES },
+        { EAFNOSUPPORT, SOCK_ENOTSUP },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        context("errno %d", cases[i].error);
+        fail_always("socket socketpair", cases[i].error);
+        sock_t pair[2];
+        CHECK(sock_open("127.0.0.1", "9", NULL), ==, cases[i].code);
+        CHECK(sock_listen("127.0.0.1", "0", NULL), ==, cases[i].code);
+        CHECK(sock_udp_bind("127.0.0.1", "0", NULL), ==, cases[i].code);
+        CHECK(sock_udp_open("127.0.0.1", "9", NULL), ==, cases[i].code);
+        CHECK(sock_pair(pair), ==, cases[i].code);
+        CHECK(disarm(), >=, 5);
+        context(NULL);
+    }
+}
+
+static void a_send_without_memory_leaves_a_usable_handle(void)
+{
+    static const int errors[] = { ENOMEM, ENOBUFS };
+    sock_t pair[2];
+    char byte;
+    tcp_pair(pair);
+    for (int i = 0; i < 2; i++) {
+        fail_once("send", errors[i]);
+        CHECK(sock_write(pair[0], "x", 1), ==, SOCK_ENOMEM);
+        disarm();
+        CHECK(sock_last_errno(), ==, errors[i]);
+        CHECK(sock_write(pair[0], "y", 1), ==, 1);
+        CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+        CHECK(byte, ==, 'y');
+    }
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+static void a_full_epoll_is_a_limit(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    CHECK(poller, >, 0);
+    CHECK(sock_pair(pair), ==, 0);
+    fail_once("epoll_ctl", ENOSPC);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, SOCK_ELIMIT);
+    disarm();
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* On Linux the descriptor is gone whatever close says, and its number may already be somebody else's. */
+static void a_close_that_fails_is_not_repeated(void)
+{
+    static const int errors[] = { EINTR, EIO };
+    for (int i = 0; i < 2; i++) {
+        sock_t pair[2];
+        CHECK(sock_pair(pair), ==, 0);
+        fail_always("close", errors[i]);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(disarm(), ==, 1);
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+}
+
+/* ---- kernels that lack a system call, or forbid it ---- */
+
+static void forbid(int system_call, int error)
+{
+    struct sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)system_call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { sizeof program / sizeof *program, program };
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), ==, 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), ==, 0);
+}
+
+static void forbidden_system_calls_fail_with_a_code_or_not_at_all(void)
+{
+    static const struct { const char *name; int number; } calls[] = {
+        { "accept4", SYS_accept4 }, { "eventfd2", SYS_eventfd2 }, { "epoll_create1", SYS_epoll_create1 },
+        { "epoll_pwait2", SYS_epoll_pwait2 }, { "getrandom", SYS_getrandom }, { "ppoll", SYS_ppoll },
+        { "membarrier", SYS_membarrier }, { "setsockopt", SYS_setsockopt }, { "recvmmsg", SYS_recvmmsg },
+        { "sendmmsg", SYS_sendmmsg }, { "splice", SYS_splice }, { "io_uring_setup", SYS_io_uring_setup },
+    };
+    static int64_t (*const scenarios[])(void) = { tcp_echo, three_clients, datagrams, poller, closed_by_another_thread };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        for (int error = 0; error < 2; error++) {
+            context("%s", calls[i].name);
+            pid_t child = fork_child();
+            if (child == 0) {
+                alarm(15);
+                forbid(calls[i].number, error ? EPERM : ENOSYS);
+                for (size_t s = 0; s < sizeof scenarios / sizeof *scenarios; s++) {
+                    int64_t code = scenarios[s]();
+                    context("%s, scenario %zu at %s: %s", calls[i].name, s, failed_step, sock_last_error());
+                    CHECK(code == 0 || code == SOCK_ENOTSUP || code == SOCK_EACCES || code == SOCK_ESYS, ==, true);
+                    CHECK(sock_live_handles(), ==, 0);
+                }
+                _exit(0);
+            }
+            CHECK(child_status(child), ==, 0);
+            context(NULL);
+        }
+    }
+}
+
+static const test_case cases[] = {
+    CASE(a_connect_interrupted_after_its_syn_is_completed),
+    CASE(an_unreadable_result_is_no_success),
+    CASE(without_multipath_in_the_kernel_it_is_plain_tcp),
+    CASE(the_resolvers_failures_have_their_codes),
+    CASE(without_a_thread_for_names_literals_still_work),
+    CASE(accept_passes_over_connections_that_died),
+    CASE(accept_without_descriptors_waits_and_does_not_spin),
+    CASE(a_listen_that_fails_leaves_nothing),
+    CASE(one_byte_at_a_time_is_enough),
+    CASE(half_the_calls_interrupted_or_refused_change_nothing),
+    CASE(waits_that_end_without_reason_go_on),
+    CASE(a_batch_that_stops_in_the_middle_counts_what_went),
+    CASE(the_systems_limits_have_their_codes),
+    CASE(a_send_without_memory_leaves_a_usable_handle),
+    CASE(a_full_epoll_is_a_limit),
+    CASE(a_close_that_fails_is_not_repeated),
+    CASE(forbidden_system_calls_fail_with_a_code_or_not_at_all),
+};
+TEST_MAIN(cases)
