@@ -64,7 +64,7 @@ static void bad_names_are_refused_before_any_query(void)
         "", " ", "*", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "1.2.3.4.5", "256.1.1.1", "127.0.0.1.",
         "127.0.0.1 foo", " 127.0.0.1", "127.0.0.1\n", "127.0.0.1\t", "good.test ", " good.test", "good.test\r", "good\ttest",
         "good.test\x7f", "good.test\x01", "good.test/", "http://good.test", "good.test:80", "user@good.test", "good..test",
-        ".good.test", ".", "good.test%lo", "b\xc3\xbc" "cher.test", "\xff\xfe.test", "good\xe3\x80\x82test", "\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1",
+        ".good.test", ".", "good.test%lo", "b\xc3\xbch.test", "\xff\xfe.test", "good\xe3\x80\x82test", "\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1",
         "[::1", "::1]", "[127.0.0.1]", "[good.test]", "[]", ":::", "1::2::3", "12345::", "::1%", "::ffff:1.2.3", "good.test\\",
     };
     static const char *const ports[] = { "", " ", "-1", "65536", "4294967376", "http ", " 80", "80 ", "+80", "0x50", "8 0", "80\n" };
