@@ -76,13 +76,18 @@ static state settled(int threads)
     return look();
 }
 
-/* Codes that no caller without a fault of his own may see, and that no failure of the system explains. */
+/* Whether a failure of the system can be behind the code. The others say that the caller made a mistake, that
+ * the library has a bug, or that something happened which did not: scenarios that expect such a code do not
+ * report it. */
 static bool is_explained(int64_t code)
 {
     switch (code) {
     case SOCK_EINVAL: case SOCK_EHANDLE: case SOCK_ETYPE: case SOCK_ETOOLONG: case SOCK_EBUSY:
-    case SOCK_ENOSERVICE: case SOCK_EEXIST: case SOCK_EINTERNAL:
+    case SOCK_ECLOSED: case SOCK_ECANCELED: case SOCK_ENOSERVICE: case SOCK_EMSGSIZE: case SOCK_ETRUNC:
+    case SOCK_EEXIST: case SOCK_EINTERNAL:
         return false;
+    case SOCK_EAGAIN:
+        return strstr(failed_step, "sock_try_") != NULL;
     default:
         return strcmp(sock_error_name(code), "SOCK_UNKNOWN") != 0;
     }

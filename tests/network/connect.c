@@ -464,6 +464,27 @@ static void running_out_of_ports_is_said(void)
     raw_close(other);
 }
 
+/* Whatever open returned as success is a connection, even if it does not live long. */
+static void a_listener_that_goes_away_never_fakes_success(void)
+{
+    const sock_options *options = SOCK_OPTIONS(.timeout_ms = 50);
+    network_begin();
+    for (int i = 0; i < 200; i++) {
+        int listener = listen_at(FOUR, 7000);
+        call open = { .run = call_open, .host = FOUR, .port = "7000", .options = options };
+        call_start(&open);
+        if (i % 2) WAIT_UNTIL(atomic_load(&open.id) != 0);
+        raw_close(listener);
+        sock_t s = call_join(&open);
+        if (s < 0) {
+            CHECK(s == SOCK_ECONNRESET || s == SOCK_ETIMEDOUT ? SOCK_ECONNREFUSED : s, ==, SOCK_ECONNREFUSED);
+            continue;
+        }
+        CHECK(sock_write(s, "x", 1), !=, SOCK_ENOTCONN);
+        CHECK(sock_close(s), ==, 0);
+    }
+}
+
 static void ignore_signal(int number) { (void)number; }
 
 /* The SYN is repeated after a second; until then every millisecond brings a signal. */
@@ -668,6 +689,7 @@ static const test_case cases[] = {
     CASE(each_attempt_has_its_own_cause),
     CASE(nobody_is_connected_to_himself),
     CASE(running_out_of_ports_is_said),
+    CASE(a_listener_that_goes_away_never_fakes_success),
     CASE(signals_do_not_disturb_a_connect),
     CASE(a_unix_connect_waits_for_a_place_in_the_backlog),
     CASE(a_local_address_is_used),

@@ -359,6 +359,28 @@ static void many_lookups_at_once_are_not_mixed_up(void)
     }
 }
 
+/* A child gets only the thread that forked: what others held, it must not wait for. */
+static void a_fork_in_the_middle_of_a_lookup_harms_nobody(void)
+{
+    network_begin();
+    dns_begin("silent.test * silent\ngood.test A answer 192.0.2.7\n");
+    int listener = listen_at("192.0.2.7", 7000);
+    call open = { .run = call_open, .host = "silent.test", .port = "80", .options = SOCK_OPTIONS(.timeout_ms = 1000) };
+    call_start(&open);
+    WAIT_UNTIL(dns_queries("silent.test") > 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        alarm(10);
+        sock_t literal = sock_open("192.0.2.7", "7000", NULL), named = sock_open("good.test", "7000", NULL);
+        CHECK(literal, >, 0);
+        CHECK(named, >, 0);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(call_join(&open), ==, SOCK_ETIMEDOUT);
+    raw_close(listener);
+}
+
 static void a_new_resolv_conf_is_seen(void)
 {
     network_begin();
@@ -409,6 +431,7 @@ static const test_case cases[] = {
     CASE(stuck_lookups_do_not_delay_the_next_name),
     CASE(the_lookup_thread_takes_no_signals),
     CASE(many_lookups_at_once_are_not_mixed_up),
+    CASE(a_fork_in_the_middle_of_a_lookup_harms_nobody),
     CASE(a_new_resolv_conf_is_seen),
     CASE(without_any_configuration_literals_still_work),
     CASE(a_listener_takes_the_first_address_that_binds),
