@@ -249,14 +249,8 @@ SCENARIO(three_clients)
 SCENARIO(bulk_both_ways)
 SCENARIO(lines)
 SCENARIO(half_close_and_reset)
-SCENARIO(datagrams)
-SCENARIO(unix_descriptors)
-SCENARIO(poller)
 SCENARIO(closed_by_another_thread)
 SCENARIO(deadlines)
-SCENARIO(relayed)
-SCENARIO(server_with_threads)
-SCENARIO(server_with_fibers)
 
 /* Two addresses, of which the preferred one refuses. */
 static void loop_open_by_name(void)
@@ -270,7 +264,6 @@ static void loop_open_by_name(void)
 #define LOOP(name) { #name, loop_##name, 600 }
 static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines), LOOP(half_close_and_reset),
-    LOOP(datagrams), LOOP(unix_descriptors), LOOP(poller), LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(relayed),
-    LOOP(server_with_threads), LOOP(server_with_fibers),
+    LOOP(closed_by_another_thread), LOOP(deadlines),
 };
 TEST_MAIN(cases)

@@ -18,13 +18,7 @@ int64_t three_clients(void);
 int64_t bulk_both_ways(void);
 int64_t lines(void);
 int64_t half_close_and_reset(void);
-int64_t datagrams(void);
-int64_t unix_descriptors(void);
-int64_t poller(void);
 int64_t closed_by_another_thread(void);
 int64_t deadlines(void);
-int64_t relayed(void);
-int64_t server_with_threads(void);
-int64_t server_with_fibers(void);
 
 #endif

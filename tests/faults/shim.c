@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -203,13 +204,21 @@ int pipe2(int fds[2], int flags)
 }
 
 CALL(int, bind, (int fd, __CONST_SOCKADDR_ARG address, socklen_t length), (fd, address, length))
-CALL(int, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t length), (fd, address, length))
 CALL(int, listen, (int fd, int backlog), (fd, backlog))
 CALL(int, shutdown, (int fd, int how), (fd, how))
 CALL(int, getsockname, (int fd, __SOCKADDR_ARG address, socklen_t *length), (fd, address, length))
 CALL(int, getpeername, (int fd, __SOCKADDR_ARG address, socklen_t *length), (fd, address, length))
 CALL(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *length), (fd, level, name, value, length))
 CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t length), (fd, level, name, value, length))
+
+/* An interrupted connect goes on all the same, so it must really have begun. */
+int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
+{
+    fault f = STRIKE(connect);
+    if (f.action == FAULT_ERRNO && f.value != EINTR) return (int)fail(f);
+    int result = NEXT(connect)(fd, address, length);
+    return f.action == FAULT_ERRNO || f.action == FAULT_POST ? (int)fail(f) : result;
+}
 
 /* The descriptor of a failed close is gone all the same, so it must really go. */
 int close(int fd)
@@ -394,6 +403,10 @@ CALL(int, stat, (const char *restrict path, struct stat *restrict out), (path, o
 CALL(int, lstat, (const char *restrict path, struct stat *restrict out), (path, out))
 CALL(int, fstat, (int fd, struct stat *out), (fd, out))
 CALL(off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
+CALL(int, stat64, (const char *restrict path, struct stat64 *restrict out), (path, out))
+CALL(int, fstat64, (int fd, struct stat64 *out), (fd, out))
+CALL(off64_t, lseek64, (int fd, off64_t offset, int whence), (fd, offset, whence))
+CALL(ssize_t, getrandom, (void *buffer, size_t size, unsigned int flags), (buffer, size, flags))
 
 /* Names. */
 
@@ -431,6 +444,13 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
     fault f = STRIKE(mmap);
     if (f.action == FAULT_ERRNO) return fail(f), MAP_FAILED;
     return NEXT(mmap)(address, length, protection, flags, fd, offset);
+}
+
+void *mmap64(void *address, size_t length, int protection, int flags, int fd, off64_t offset)
+{
+    fault f = STRIKE(mmap64);
+    if (f.action == FAULT_ERRNO) return fail(f), MAP_FAILED;
+    return NEXT(mmap64)(address, length, protection, flags, fd, offset);
 }
 
 CALL(int, mprotect, (void *address, size_t length, int protection), (address, length, protection))

@@ -108,7 +108,7 @@ static void a_listener_that_the_system_kills_is_an_error(void)
     call accept = { .run = call_accept, .socket = listener };
     call_start(&accept);
     call_wait_asleep(&accept);
-    run("ss --kill --no-header state listening sport = 7000 >/dev/null");
+    run("ss --kill --no-header state listening sport = 7000 >/dev/null 2>&1");
     int64_t give_up = now_ms() + 2000;
     while (!atomic_load(&accept.done) && now_ms() < give_up) sleep_ms(1);
     if (!atomic_load(&accept.done)) {
@@ -136,7 +136,7 @@ static void a_killed_connection_is_an_error(void)
     call read = { .run = call_read, .socket = s, .buffer = &byte, .size = 1 };
     call_start(&read);
     call_wait_asleep(&read);
-    run("ss --kill --no-header state established dport = 7000 >/dev/null");
+    run("ss --kill --no-header state established dport = 7000 >/dev/null 2>&1");
     CHECK(call_join(&read), ==, SOCK_ECONNRESET);
     CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNRESET);
     close_all(s, listener, peer);
