@@ -1,0 +1,77 @@
+# make install, uninstall and man. Folders follow PREFIX; DESTDIR is put before all of them, for packagers.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/libsock
+INSTALL ?= install
+STRIP ?= strip
+PYTHON ?= python3
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+VERSION_MAJOR := $(firstword $(subst ., ,$(VERSION)))
+SONAME := libsock.so.$(VERSION_MAJOR)
+# The compiler's driver brings the unwinder itself, and -static has no libgcc_s; libc is never named.
+PRIVATE_LIBRARIES = $(filter-out -lc -lgcc_s,$(STATIC_LIBRARIES))
+
+PACKAGED = $(BUILD)/packaging
+INSTALLED_MANUAL = $(DESTDIR)$(MANDIR)
+EXAMPLES = $(wildcard c_examples/*.c c_examples/*.h c_examples/*.py c_examples/Makefile c_examples/README.md)
+
+.PHONY: install uninstall man
+
+man: $(BUILD)/man/.made ## write the manual pages from the header into build/man
+
+$(BUILD)/man/.made: man/generate $(HEADER) packaging/debian/changelog
+	rm -rf $(@D)
+	$(PYTHON) man/generate $(HEADER) $(@D)
+	@touch $@
+
+$(PACKAGED)/libsock.a: $(LIBRARY_STATIC) packaging/static-library
+	packaging/static-library $< $@
+
+# Paths under the prefix are written relative to it, so that pkg-config --define-prefix and moved trees work.
+$(PACKAGED)/sock.pc: packaging/sock.pc.in FORCE
+	@mkdir -p $(@D)
+	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+	    -e 's|@includedir@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+	    -e 's|@version@|$(VERSION)|' -e 's|@private@|$(PRIVATE_LIBRARIES)|' $< > $@
+
+empty :=
+space := $(empty) $(empty)
+
+$(PACKAGED)/%.cmake: packaging/%.cmake.in FORCE
+	@mkdir -p $(@D)
+	sed -e 's|@version@|$(VERSION)|' -e 's|@major@|$(VERSION_MAJOR)|' -e 's|@soname@|$(SONAME)|' \
+	    -e 's|@private_cmake@|$(subst $(space),;,$(patsubst -l%,%,$(PRIVATE_LIBRARIES)))|' \
+	    -e "s|@prefix_from_here@|$$(realpath -ms --relative-to=$(LIBDIR)/cmake/sock $(PREFIX))|" \
+	    -e "s|@includedir_from_prefix@|$$(realpath -ms --relative-to=$(PREFIX) $(INCLUDEDIR))|" \
+	    -e "s|@pointer_bytes@|$$(echo __SIZEOF_POINTER__ | $(CC) -E -P -)|" $< > $@
+
+install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc \
+    $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(BUILD)/man/.made ## install under $(DESTDIR)$(PREFIX)
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/sock $(DESTDIR)$(INCLUDEDIR) \
+	    $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7 $(DESTDIR)$(DOCDIR)/examples
+	$(INSTALL) -m 644 include/sock.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 $(LIBRARY_SHARED) $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
+	$(STRIP) --strip-unneeded $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
+	ln -sf libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsock.so
+	$(INSTALL) -m 644 $(PACKAGED)/libsock.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 644 $(PACKAGED)/sock.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(INSTALL) -m 644 $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(DESTDIR)$(LIBDIR)/cmake/sock
+	$(INSTALL) -m 644 $(BUILD)/man/man3/*.3 $(INSTALLED_MANUAL)/man3
+	$(INSTALL) -m 644 $(BUILD)/man/man7/*.7 $(INSTALLED_MANUAL)/man7
+	$(if $(EXAMPLES),$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples)
+
+# Only what install wrote, and the folders that it may have made, if they are empty now.
+uninstall: $(BUILD)/man/.made ## remove what install wrote
+	rm -f $(DESTDIR)$(INCLUDEDIR)/sock.h \
+	    $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libsock.so \
+	    $(DESTDIR)$(LIBDIR)/libsock.a $(DESTDIR)$(LIBDIR)/pkgconfig/sock.pc \
+	    $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config.cmake $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config-version.cmake \
+	    $(EXAMPLES:c_examples/%=$(DESTDIR)$(DOCDIR)/examples/%)
+	cd $(BUILD)/man && find man3 man7 -type f | sed 's|^|$(INSTALLED_MANUAL)/|' | xargs rm -f
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)/cmake/sock \
+	    $(DESTDIR)$(LIBDIR)/cmake $(DESTDIR)$(LIBDIR)/pkgconfig $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7
