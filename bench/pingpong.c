@@ -1,7 +1,9 @@
 /* 64 bytes there and back on one CPU: the price of a read that must wait. Each side has a partner thread that echoes. */
 #include "bench.h"
 #include "peer_glib.h"
+#include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,32 @@ static void raw(void *end, long count) {
   for (long i = 0; i < count; i++) {
     bench_raw(send(*(int *)end, message, SIZE, MSG_NOSIGNAL), "send");
     bench_raw(recv(*(int *)end, message, SIZE, 0), "recv");
+  }
+}
+
+/* What every call pays that another thread can end: it waits for its socket and for an eventfd, and then receives. */
+typedef struct interruptible { int fd, wake; } interruptible;
+
+static ssize_t receive_interruptibly(const interruptible *end, char *message) {
+  struct pollfd both[2] = {{end->fd, POLLIN, 0}, {end->wake, POLLIN, 0}};
+  bench_raw(poll(both, 2, -1), "poll");
+  return recv(end->fd, message, SIZE, MSG_DONTWAIT);
+}
+
+static void *polled_echo(void *end) {
+  char message[SIZE];
+  bench_pin(0);
+  while (receive_interruptibly(end, message) > 0) {
+    bench_raw(send(((interruptible *)end)->fd, message, SIZE, MSG_NOSIGNAL), "send");
+  }
+  return NULL;
+}
+
+static void polled(void *end, long count) {
+  char message[SIZE] = {0};
+  for (long i = 0; i < count; i++) {
+    bench_raw(send(((interruptible *)end)->fd, message, SIZE, MSG_NOSIGNAL), "send");
+    bench_raw(receive_interruptibly(end, message), "recv");
   }
 }
 
@@ -66,14 +94,20 @@ static void measure(const char *name, void (*raw_pair)(int[2]), void (*sock_pair
   if (!bench_wanted(name)) return;
   /* The partners wait on these until the process ends, so they outlive this function. */
   static int fds[2][2];
+  static interruptible ends[2][2];
   static sock_t handles[2][2];
   static int used;
   int *fd = fds[used];
+  interruptible *end = ends[used];
   sock_t *handle = handles[used++];
   raw_pair(fd);
   sock_pair_of(handle);
   start(raw_echo, &fd[1]);
   start(sock_echo, &handle[1]);
+  int polled_fds[2];
+  raw_pair(polled_fds);
+  for (int i = 0; i < 2; i++) end[i] = (interruptible){polled_fds[i], (int)bench_raw(eventfd(0, EFD_CLOEXEC), "eventfd")};
+  start(polled_echo, &end[1]);
 #ifdef HAVE_GLIB
   int glib_fds[2];
   raw_pair(glib_fds);
@@ -83,6 +117,7 @@ static void measure(const char *name, void (*raw_pair)(int[2]), void (*sock_pair
   bench_side sides[] = {
     {"recv/send", raw, &fd[0]},
     {"libsock", with_sock, &handle[0]},
+    {"poll of two, recv/send", polled, &end[0]},
 #ifdef HAVE_GLIB
     {"GLib GSocket", with_glib, glib},
 #endif

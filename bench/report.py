@@ -236,7 +236,7 @@ def raw_chart(out):
             baseline = next(iter(sides.values()))
             rows += [(f"{BENCHES[name].title}: {case}", ratios(slices, baseline, "time"))
                      for label, slices in sides.items() if label.startswith("libsock")]
-    low, high, left, width, step = 0.7, 1.5, 430, 330, 20
+    low, high, left, width, step = 0.7, 1.5, 510, 330, 20
 
     def x(ratio):
         return left + (min(max(ratio, low), high) - low) / (high - low) * width
