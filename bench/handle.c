@@ -1,5 +1,5 @@
 /* What the check of a handle costs, and what happens to it when two threads use one handle: their sum is compared with the
-   same two threads on a handle each. The cheapest calls that check a handle stand for it: sock_buffered and sock_fd. */
+   same two threads on a handle each. The cheapest calls that check a handle stand for it: sock_buffered and a read of nothing. */
 #include "bench.h"
 #include <pthread.h>
 #include <sys/socket.h>
@@ -17,8 +17,9 @@ static void call_buffered(void *handles, long count) {
   for (long i = 0; i < count; i++) (void)sock_buffered(*(sock_t *)handles);
 }
 
-static void call_fd(void *handles, long count) {
-  for (long i = 0; i < count; i++) bench_sock(sock_fd(*(sock_t *)handles), "sock_fd");
+static void call_read(void *handles, long count) {
+  char nothing_to_read;
+  for (long i = 0; i < count; i++) bench_sock(sock_read(*(sock_t *)handles, &nothing_to_read, 0), "sock_read");
 }
 
 static void call_stale(void *handle, long count) {
@@ -114,7 +115,7 @@ int main(int argc, char **argv) {
   bench_side checks[] = {
     {"empty function", call_nothing, &pair[0]},
     {"sock_buffered", call_buffered, &pair[0]},
-    {"sock_fd", call_fd, &pair[0]},
+    {"sock_read of 0 bytes", call_read, &pair[0]},
     {"sock_buffered, closed handle", call_stale, &stale[0]},
   };
   BENCH_CASE("one call", checks);
@@ -126,10 +127,10 @@ int main(int argc, char **argv) {
   };
   BENCH_CASE("two threads calling sock_buffered", threads);
 
-  int fds[2], raw_fds[2];
-  bench_unix_pair(fds);
-  bench_unix_pair(raw_fds);
-  ends with_sock = {bench_sock(sock_from_fd(fds[0]), "sock_from_fd"), fds[0], fds[1]};
+  int raw_fds[2];
+  ends with_sock = {0, -1, -1};
+  bench_tcp_pair(raw_fds);
+  bench_mixed_tcp_pair(&with_sock.far, &with_sock.handle);
   ends with_raw = {0, raw_fds[0], raw_fds[1]};
   bench_side sides[] = {{"recv/send", raw_both, &with_raw}, {"libsock", sock_both, &with_sock}};
   BENCH_CASE("one thread reads, another writes", sides);

@@ -58,14 +58,16 @@ impl Outcome for usize {
 /// The one way from C into the library and back: catches unwinding, records the failure, returns a number.
 #[inline]
 fn boundary<T: Outcome>(operation: &'static str, subject: Subject, work: impl FnOnce() -> Result<T>) -> i64 {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(outcome)) => outcome.number(),
-        Ok(Err(error)) => failed(operation, subject, &error),
-        Err(_) => failed(operation, subject, &Error::new(Code::Internal)),
-    }
+    // Made a number inside, so that a success stays in registers all the way.
+    let number = catch_unwind(AssertUnwindSafe(|| match work() {
+        Ok(outcome) => outcome.number(),
+        Err(error) => failed(operation, subject, &error),
+    }));
+    number.unwrap_or_else(|_| failed(operation, subject, &Error::new(Code::Internal)))
 }
 
 #[cold]
+#[inline(never)]
 fn failed(operation: &'static str, subject: Subject, error: &Error) -> i64 {
     // Looking a handle up again, or formatting, could only fail by a bug; the code is returned all the same.
     let _ = catch_unwind(AssertUnwindSafe(|| match subject {

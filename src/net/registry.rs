@@ -6,7 +6,7 @@
 //! last of them closes the descriptor.
 
 use super::error::{Code, Error, Result};
-use super::gate::{Entry, Gate, TAG};
+use super::gate::{Entry, Gate, Left, TAG};
 use super::socket::{Kind, Socket};
 use super::wait::{Call, NEVER, Waker};
 use super::waiters::Waiters;
@@ -175,10 +175,15 @@ pub fn live() -> i64 {
     LIVE.load(Ordering::Relaxed)
 }
 
-fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
+/// The slot and the tag that a handle names; whether it is live the gate says.
+#[inline]
+fn named(handle: Handle) -> Option<(&'static Slot, u64)> {
     let bits = handle as u64;
-    let found = if handle > 0 { slot((bits & INDEX) as u32) } else { None };
-    found.map(|slot| (slot, bits & TAG)).ok_or(Error::new(Code::BadHandle))
+    if handle > 0 { slot((bits & INDEX) as u32).map(|slot| (slot, bits & TAG)) } else { None }
+}
+
+fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
+    named(handle).ok_or(Error::new(Code::BadHandle))
 }
 
 /// A look at a live handle without entering it: only what is atomic means anything, and the handle may be gone the next moment.
@@ -200,8 +205,14 @@ pub fn pin(handle: Handle, direction: Direction) -> Result<Pinned> {
     admit(slot, direction, slot.sides[direction as usize].gate.enter(tag))
 }
 
-/// Enters a handle and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
+/// Enters a handle and takes the turn of a direction if nobody else is inside. None says nothing about the handle.
 #[inline]
+pub fn pin_alone(handle: Handle, direction: Direction) -> Option<Pinned> {
+    let (slot, tag) = named(handle)?;
+    slot.sides[direction as usize].gate.enter_alone(tag).then(|| Pinned { slot, direction, turn: true })
+}
+
+/// Enters a handle and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
 pub fn pin_for_turn(handle: Handle, direction: Direction, call: &mut Call) -> Result<Pinned> {
     let (slot, tag) = find(handle)?;
     let mut pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
@@ -212,8 +223,12 @@ pub fn pin_for_turn(handle: Handle, direction: Direction, call: &mut Call) -> Re
 }
 
 /// The same for calls that never wait.
+#[inline]
 pub fn try_pin_for_turn(handle: Handle, direction: Direction) -> Result<Pinned> {
     let (slot, tag) = find(handle)?;
+    if slot.sides[direction as usize].gate.enter_alone(tag) {
+        return Ok(Pinned { slot, direction, turn: true });
+    }
     let pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
     if pinned.turn { Ok(pinned) } else { Err(Error::new(Code::WouldBlock)) }
 }
@@ -274,16 +289,23 @@ impl Pinned {
 }
 
 impl Drop for Pinned {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let side = self.side();
         let left = side.gate.leave(self.turn);
-        if left.wanted {
-            side.waiters.pass_turn();
+        if left.wanted || left.drained {
+            see_to(self.slot, side, left);
         }
-        if left.drained {
-            drain(self.slot);
-        }
+    }
+}
+
+#[cold]
+fn see_to(slot: &'static Slot, side: &Side, left: Left) {
+    if left.wanted {
+        side.waiters.pass_turn();
+    }
+    if left.drained {
+        drain(slot);
     }
 }
 

@@ -148,6 +148,12 @@ impl Socket {
             errno => Err(Errno(errno).into()),
         }
     }
+
+    /// Whether it is a stream that no error has ended.
+    #[inline]
+    pub fn flows(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == Kind::Stream as u8 && self.fatal.load(Ordering::Relaxed) == 0
+    }
 }
 
 impl Pinned {
@@ -172,6 +178,15 @@ impl Pinned {
             }
         }
         errno.into()
+    }
+
+    /// Counts received bytes, of which none are the end of the stream. The caller has the turn to read.
+    #[inline]
+    pub fn received(&self, bytes: usize) {
+        self.count(bytes);
+        if bytes == 0 {
+            self.side().ended.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Counts bytes that this call has moved. The caller has the turn of its direction.

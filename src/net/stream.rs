@@ -34,13 +34,38 @@ pub fn pair() -> Result<(Handle, Handle)> {
 }
 
 /// What is there, at most `buffer`; 0 at the end of the stream.
+///
+/// The way of most reads is written out: nobody else reads, nothing is read ahead, and there is data. All others take turns.
 #[inline]
 pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
-    let mut call = Call::new();
     if buffer.is_empty() {
         return nothing(handle, Direction::Read);
     }
+    let Some(pinned) = registry::pin_alone(handle, Direction::Read) else {
+        return read_in_turn(handle, buffer);
+    };
+    let socket = pinned.socket();
+    if !socket.flows() || socket.buffered() > 0 || pinned.side().patience.load(Ordering::Relaxed) > 0 {
+        return read_pinned(pinned, Call::new(), buffer);
+    }
+    match system::receive(socket.descriptor(), buffer, 0) {
+        Ok(length) => {
+            pinned.received(length);
+            Ok(length)
+        }
+        Err(errno) => read_after(pinned, buffer, errno),
+    }
+}
+
+#[cold]
+fn read_in_turn(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    read_pinned(pinned, call, buffer)
+}
+
+#[inline(never)]
+fn read_pinned(pinned: Pinned, mut call: Call, buffer: &mut [u8]) -> Result<usize> {
     match pinned.socket().kind() {
         Kind::Stream => read_some(&pinned, &mut call, buffer),
         Kind::Datagram => datagram::read(&pinned, &mut call, buffer),
@@ -48,11 +73,22 @@ pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// Goes on where the first try failed with `errno`.
+#[inline(never)]
+fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> {
+    if errno != Errno::EAGAIN {
+        return Err(pinned.transfer_error(errno));
+    }
+    let size = buffer.len();
+    receive_when_ready(&pinned, &mut Call::new(), size, |descriptor| system::receive(descriptor, buffer, 0))
+}
+
 /// The answer to an empty buffer: 0, if the handle is good.
 fn nothing(handle: Handle, direction: Direction) -> Result<usize> {
     registry::pin(handle, direction)?.expect(&[Kind::Stream, Kind::Datagram]).map(|_| 0)
 }
 
+#[inline]
 fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
     let socket = pinned.socket();
     if socket.buffered() > 0 {
@@ -63,50 +99,56 @@ fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usiz
 }
 
 /// Receives by `receive`, which asks for `size` bytes, waiting as long as `call` may. What comes is counted.
-fn receive(
+#[inline]
+fn receive(pinned: &Pinned, call: &mut Call, size: usize, mut receive: impl FnMut(i32) -> crate::sys::Result<usize>) -> Result<usize> {
+    let socket = pinned.socket();
+    socket.check_fatal()?;
+    let patience = pinned.side().patience.load(Ordering::Relaxed);
+    if !(PATIENT..DOUBT).contains(&patience) {
+        match receive(socket.descriptor()) {
+            Ok(length) => {
+                pinned.received(length);
+                if patience != 0 {
+                    pinned.side().patience.store(0, Ordering::Relaxed);
+                }
+                return Ok(length);
+            }
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => return Err(pinned.transfer_error(errno)),
+        }
+    }
+    receive_when_ready(pinned, call, size, receive)
+}
+
+#[inline(never)]
+fn receive_when_ready(
     pinned: &Pinned,
     call: &mut Call,
     size: usize,
     mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
 ) -> Result<usize> {
     let socket = pinned.socket();
-    socket.check_fatal()?;
-    let patience = pinned.side().patience.load(Ordering::Relaxed);
-    let mut waited = false;
-    let mut refused = None;
-    if (PATIENT..DOUBT).contains(&patience) {
-        waited = true;
-        // Data that is already there is delivered even after the deadline or a cancel.
-        match call.ready(pinned) {
-            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
-            other => other?,
-        }
-    }
     loop {
-        match receive(socket.descriptor()) {
-            Ok(length) => {
-                pinned.count(length);
-                if length == 0 {
-                    pinned.side().ended.store(true, Ordering::Relaxed);
-                }
-                let next = match (waited, length < size) {
-                    (true, true) if patience < DOUBT => patience + 1,
-                    (true, true) => PATIENT,
-                    _ => 0,
+        // Data that is already there is delivered even after the deadline or a cancel.
+        let refused = match call.ready(pinned) {
+            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => Some(error),
+            other => other.map(|()| None)?,
+        };
+        match (receive(socket.descriptor()), refused) {
+            (Ok(length), _) => {
+                pinned.received(length);
+                let patience = &pinned.side().patience;
+                let next = match patience.load(Ordering::Relaxed) {
+                    _ if length == size => 0,
+                    DOUBT.. => PATIENT,
+                    waits => waits + 1,
                 };
-                if next != patience {
-                    pinned.side().patience.store(next, Ordering::Relaxed);
-                }
+                patience.store(next, Ordering::Relaxed);
                 return Ok(length);
             }
-            Err(Errno::EAGAIN) => {
-                if let Some(error) = refused {
-                    return Err(error);
-                }
-                waited = true;
-                call.ready(pinned)?;
-            }
-            Err(errno) => return Err(pinned.transfer_error(errno)),
+            (Err(Errno::EAGAIN), Some(error)) => return Err(error),
+            (Err(Errno::EAGAIN), None) => {}
+            (Err(errno), _) => return Err(pinned.transfer_error(errno)),
         }
     }
 }
@@ -219,10 +261,7 @@ pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         Kind::Stream => {
             socket.check_fatal()?;
             let length = system::receive(socket.descriptor(), buffer, 0).map_err(|errno| pinned.transfer_error(errno))?;
-            pinned.count(length);
-            if length == 0 {
-                pinned.side().ended.store(true, Ordering::Relaxed);
-            }
+            pinned.received(length);
             Ok(length)
         }
         Kind::Datagram => datagram::try_read(&pinned, buffer),
@@ -231,22 +270,60 @@ pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// All of `bytes`.
+///
+/// The way of most writes is written out: nobody else writes, and everything fits. All others take turns.
 #[inline]
 pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    let Some(pinned) = registry::pin_alone(handle, Direction::Write) else {
+        return write_in_turn(handle, bytes);
+    };
+    let socket = pinned.socket();
+    if !socket.flows() || bytes.is_empty() {
+        return write_pinned(pinned, Call::new(), bytes);
+    }
+    match system::send(socket.descriptor(), bytes) {
+        Ok(length) if length == bytes.len() => {
+            pinned.count(length);
+            Ok(length)
+        }
+        begun => write_after(pinned, bytes, begun),
+    }
+}
+
+#[cold]
+fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
-    let socket = pinned.socket();
-    match socket.kind() {
-        Kind::Stream if bytes.is_empty() => return Ok(0),
-        Kind::Stream => {}
-        Kind::Datagram => return datagram::write(&pinned, &mut call, bytes),
-        _ => return Err(Error::new(Code::WrongKind)),
+    write_pinned(pinned, call, bytes)
+}
+
+#[inline(never)]
+fn write_pinned(pinned: Pinned, mut call: Call, bytes: &[u8]) -> Result<usize> {
+    match pinned.socket().kind() {
+        Kind::Stream if bytes.is_empty() => Ok(0),
+        Kind::Stream => {
+            send_all(&pinned, &mut call, &mut 0, bytes.len(), |descriptor, done| system::send(descriptor, &bytes[done..]))
+        }
+        Kind::Datagram => datagram::write(&pinned, &mut call, bytes),
+        _ => Err(Error::new(Code::WrongKind)),
     }
-    let mut done = 0;
+}
+
+/// Goes on where the first try sent a part or failed.
+#[inline(never)]
+fn write_after(pinned: Pinned, bytes: &[u8], begun: crate::sys::Result<usize>) -> Result<usize> {
+    let mut call = Call::new();
+    let mut done = match begun {
+        Ok(length) => length,
+        Err(Errno::EAGAIN) => call.ready(&pinned).map(|()| 0)?,
+        Err(errno) => return Err(pinned.transfer_error(errno)),
+    };
+    pinned.count(done);
     send_all(&pinned, &mut call, &mut done, bytes.len(), |descriptor, done| system::send(descriptor, &bytes[done..]))
 }
 
 /// Sends by `send`, from where `done` stands, until `size` bytes have gone.
+#[inline]
 fn send_all(
     pinned: &Pinned,
     call: &mut Call,

@@ -101,7 +101,7 @@ pub fn shutdown(descriptor: RawFd, directions: Shutdown) -> Result<()> {
 }
 
 /// recv(2) without waiting.
-#[inline]
+#[inline(always)]
 pub fn receive(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize> {
     // SAFETY: at most `len` bytes are written to the slice.
     let mut call = || unsafe { libc::recv(descriptor, buffer.as_mut_ptr().cast(), buffer.len(), flags | libc::MSG_DONTWAIT) };
@@ -110,7 +110,7 @@ pub fn receive(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize
 }
 
 /// send(2) without waiting and without SIGPIPE.
-#[inline]
+#[inline(always)]
 pub fn send(descriptor: RawFd, bytes: &[u8]) -> Result<usize> {
     // SAFETY: `len` bytes are read from the slice.
     let call = || unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
