@@ -73,6 +73,8 @@ pub struct Slot {
     drained: AtomicU8,
     /// sock_release_fd: the last one out leaves the descriptor open.
     released: AtomicBool,
+    /// The process that made the handle, as `process::generation` counts them.
+    generation: AtomicU32,
     /// The next free slot's index + 1 while this one is free.
     next_free: AtomicU32,
 }
@@ -112,6 +114,7 @@ fn grow() -> Result<()> {
             tag: AtomicU64::new(tag & TAG & (i64::MAX as u64)),
             drained: AtomicU8::new(0),
             released: AtomicBool::new(false),
+            generation: AtomicU32::new(0),
             next_free: AtomicU32::new(0),
         });
     }
@@ -160,6 +163,7 @@ pub fn insert(descriptor: OwnedFd, kind: Kind, timeout: i64, prepare: impl FnOnc
     slot.tag.store(tag, Ordering::Relaxed);
     slot.drained.store(0, Ordering::Relaxed);
     slot.released.store(false, Ordering::Relaxed);
+    slot.generation.store(process::generation(), Ordering::Relaxed);
     slot.socket.open(descriptor.into_raw_fd(), kind);
     prepare(&slot.socket);
     for side in &slot.sides {
@@ -338,7 +342,18 @@ pub fn close(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<()> {
     }
     last_words(&closer);
     closer.alarm();
+    abandon(closer);
     Ok(())
+}
+
+/// In a forked child, calls that other threads had in flight at the fork never leave, and the descriptor would stay open. An
+/// empty event takes its place: the number stays taken, so that no call ever meets a stranger behind it.
+fn abandon(closer: Pinned) {
+    let slot = closer.slot;
+    let inherited = slot.generation.load(Ordering::Relaxed) != process::generation();
+    if inherited && slot.sides.iter().map(|side| side.gate.inside()).sum::<u64>() > 1 {
+        let _ = sys::event::replace(slot.socket.descriptor());
+    }
 }
 
 /// Marks waiting as over in both directions, and wakes who waits. Async-signal-safe: atomics and write(2).

@@ -1,6 +1,6 @@
 //! An event: a descriptor that anybody can make readable, from another thread or from a signal handler.
 
-use super::{AsFd, AsRawFd, BorrowedFd, OwnedFd, Result, check};
+use super::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd, Result, check};
 use std::os::fd::FromRawFd;
 
 /// eventfd(2).
@@ -29,6 +29,13 @@ impl Event {
         // SAFETY: eight bytes are written to `count`.
         unsafe { libc::read(self.descriptor.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     }
+}
+
+/// Puts an event in a descriptor's place: dup3(2). What it was is closed.
+pub fn replace(descriptor: RawFd) -> Result<()> {
+    let event = Event::new()?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::dup3(event.descriptor.as_raw_fd(), descriptor, libc::O_CLOEXEC) }).map(drop)
 }
 
 impl AsFd for Event {
