@@ -146,11 +146,11 @@ impl Write for Fallible {
     }
 }
 
-/// What an error number means on a socket; places that know better say so themselves.
+/// What an error number means on a socket; places that know better say so themselves. Transfers know that EAGAIN means that
+/// they would block (`transfer_error`); from other system calls it means that the system is short of something.
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Error {
         let code = match errno {
-            Errno::EAGAIN => Code::WouldBlock,
             Errno::EINVAL => Code::InvalidArgument,
             Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::ENOPROTOOPT | Errno::ENOSYS => {
                 Code::NotSupported
@@ -167,7 +167,7 @@ impl From<Errno> for Error {
             Errno::EMSGSIZE => Code::MessageSize,
             Errno::ENOENT => Code::NoEntry,
             Errno::EEXIST => Code::Exists,
-            Errno::EMFILE | Errno::ENFILE | Errno::ETOOMANYREFS => Code::Limit,
+            Errno::EMFILE | Errno::ENFILE | Errno::ETOOMANYREFS | Errno::EAGAIN => Code::Limit,
             Errno::ENOMEM | Errno::ENOBUFS => Code::OutOfMemory,
             _ => Code::System,
         };

@@ -120,7 +120,7 @@ fn insert(socket: OwnedFd, address: &Address, options: &Options) -> Result<Handl
 pub fn accept(handle: Handle) -> Result<Handle> {
     let mut call = Call::new();
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
-    let mut pause = 1;
+    let (mut pause, mut lost) = (1, 0);
     loop {
         match system::accept(pinned.descriptor()) {
             Ok((socket, peer)) => match insert_accepted(&pinned, socket, peer) {
@@ -128,7 +128,10 @@ pub fn accept(handle: Handle) -> Result<Handle> {
                 done => return done,
             },
             Err(Errno::EAGAIN) => call.ready(&pinned)?,
-            Err(errno) if concerns_one_connection(errno) => log::connection_lost(errno),
+            Err(errno) if lost < MOST_LOST && concerns_one_connection(errno) => {
+                lost += 1;
+                log::connection_lost(errno);
+            }
             Err(errno) if out_of_descriptors(errno) => {
                 // Descriptors come back when others close theirs: nothing tells when, so look now and then.
                 if pause == 1 {
@@ -145,16 +148,25 @@ pub fn accept(handle: Handle) -> Result<Handle> {
     }
 }
 
+/// How many dead connections in a row one call passes over: what never ends is not about connections, but say a filter that
+/// forbids the system call.
+const MOST_LOST: u32 = 1000;
+
 /// Milliseconds between looks for a free descriptor.
 const LONGEST_PAUSE: i64 = 100;
 
 /// The next connection, if there is one.
 pub fn try_accept(handle: Handle) -> Result<Handle> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
+    let mut lost = 0;
     loop {
         match system::accept(pinned.descriptor()) {
             Ok((socket, peer)) => return insert_accepted(&pinned, socket, peer),
-            Err(errno) if concerns_one_connection(errno) => log::connection_lost(errno),
+            Err(Errno::EAGAIN) => return Err(Error::new(Code::WouldBlock)),
+            Err(errno) if lost < MOST_LOST && concerns_one_connection(errno) => {
+                lost += 1;
+                log::connection_lost(errno);
+            }
             Err(errno) => return Err(errno.into()),
         }
     }

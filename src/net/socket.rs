@@ -1,6 +1,6 @@
 //! One socket: its descriptor and kind, and what is remembered about it. Everything here is shared by all threads.
 
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
 use crate::sys::address::Address;
@@ -159,6 +159,9 @@ impl Socket {
 impl Pinned {
     /// The error of a transfer, remembered if the connection cannot outlive it: a reset stays a reset.
     pub fn transfer_error(&self, errno: Errno) -> Error {
+        if errno == Errno::EAGAIN {
+            return Error::new(Code::WouldBlock);
+        }
         let fatal = matches!(
             errno,
             Errno::ECONNRESET

@@ -142,7 +142,8 @@ fn poll_until(watches: &mut [Watch], until: i64) -> Result<()> {
     let left = (until != NEVER).then(|| until.saturating_sub(clock::now()));
     match poll::poll(watches, left) {
         Ok(_) => Ok(()),
-        Err(Errno::EINTR) => {
+        // EAGAIN: short of memory for a moment, says poll(2); to be treated as EINTR.
+        Err(Errno::EINTR | Errno::EAGAIN) => {
             watches.iter_mut().for_each(|watch| watch.set_ready(false));
             Ok(())
         }
