@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 const PATIENT: u8 = 2;
 /// …and after so many of those one tries first, to see whether that is still right.
 const DOUBT: u8 = 32;
+/// A read that filled its buffer may have left something there: it counts as so many.
+const SUSPICION: u8 = 8;
 
 /// Two connected unix streams.
 pub fn pair() -> Result<(Handle, Handle)> {
@@ -139,8 +141,8 @@ fn receive_when_ready(
                 pinned.received(length);
                 let patience = &pinned.side().patience;
                 let next = match patience.load(Ordering::Relaxed) {
-                    _ if length == size => 0,
                     DOUBT.. => PATIENT,
+                    waits if length == size => DOUBT.min(waits + SUSPICION),
                     waits => waits + 1,
                 };
                 patience.store(next, Ordering::Relaxed);
