@@ -186,6 +186,14 @@ fn named(handle: Handle) -> Option<(&'static Slot, u64)> {
     if handle > 0 { slot((bits & INDEX) as u32).map(|slot| (slot, bits & TAG)) } else { None }
 }
 
+/// Without handles the calling thread needs nothing to wait with: a process that has closed everything holds no descriptors of
+/// ours.
+pub fn rest() {
+    if live() == 0 {
+        Waker::forget();
+    }
+}
+
 fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
     named(handle).ok_or(Error::new(Code::BadHandle))
 }
@@ -325,9 +333,8 @@ fn drain(slot: &'static Slot) {
     }
     slot.sides.iter().for_each(|side| side.waiters.reset());
     push_free(slot);
-    if LIVE.fetch_sub(1, Ordering::Relaxed) == 1 {
-        Waker::forget();
-    }
+    LIVE.fetch_sub(1, Ordering::Relaxed);
+    rest();
 }
 
 /// Closes a handle for everybody. `last_words` runs while the descriptor is still open and nobody new can come in.

@@ -95,7 +95,7 @@ impl Waker {
         }
     }
 
-    /// Gives the calling thread's eventfd back, so that a process without handles holds no descriptors of ours.
+    /// Gives the calling thread's eventfd back.
     pub fn forget() {
         let _ = PARKER.try_with(|parker| parker.borrow_mut().take());
     }
