@@ -174,8 +174,11 @@ static _Noreturn void run_in_child(const test_case *c, int output, const sigset_
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, signals, NULL);
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    dup2(nothing, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
+    close(nothing);
     static baseline before;
     take_baseline(&before);
     c->run();
@@ -286,6 +289,7 @@ int run_cases(int argc, char **argv, const test_case *cases, size_t count)
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
     sigprocmask(SIG_BLOCK, &chld, &before);
+    for (int fd = 3; fd < HIGHEST_DESCRIPTOR; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* what make and others left open */
     bool listing = argc == 2 && strcmp(argv[1], "--list") == 0;
     int number = 0, failed = 0;
     for (size_t i = 0; i < count; i++) {
@@ -610,6 +614,24 @@ void tcp_pair(sock_t pair[2])
 void unix_pair(sock_t pair[2])
 {
     CHECK(sock_pair(pair), ==, 0);
+}
+
+void close_pair(sock_t pair[2])
+{
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+void *echo_until_end(void *handle)
+{
+    sock_t s = *(sock_t *)handle;
+    char buffer[1024];
+    for (;;) {
+        int64_t length = sock_read(s, buffer, sizeof buffer);
+        CHECK(length, >=, 0);
+        if (length == 0) return NULL;
+        CHECK(sock_write(s, buffer, (size_t)length), ==, length);
+    }
 }
 
 int64_t fill(sock_t s)

@@ -76,6 +76,7 @@ int64_t resident_kib(void);
 /* Threads. */
 pthread_t start_thread(void *(*run)(void *), void *argument);
 void *join_thread(pthread_t thread);
+void *echo_until_end(void *handle);      /* a thread: sends back what it reads from *(sock_t *)handle */
 
 /* A library call in another thread: started, seen to be asleep, and collected. */
 typedef struct call {
@@ -140,6 +141,11 @@ int64_t fill(sock_t s);                  /* try_write until it would block; how 
 /* Both kinds of connection, for what must hold over either. */
 typedef void (*make_pair)(sock_t pair[2]);
 void unix_pair(sock_t pair[2]);
+#define OVER_BOTH(test)                                    \
+    static void test##_over_tcp(void) { test(tcp_pair); }  \
+    static void test##_over_unix(void) { test(unix_pair); }
+#define BOTH_CASES(test) CASE(test##_over_tcp), CASE(test##_over_unix)
+void close_pair(sock_t pair[2]);
 
 /* Bytes that tell where in a stream they were. */
 void pattern(void *buffer, size_t size, uint64_t offset);

@@ -1,0 +1,258 @@
+/* Closing a handle ends every call that is blocked in it, at once, and the connection lives on for whoever else holds it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "harness.h"
+
+static char data[8 << 20];
+
+typedef struct blocking {
+    const char *name;
+    int64_t (*run)(call *c);
+    size_t size;
+} blocking;
+
+static const blocking all_blocking[] = {
+    { "read", call_read, 1 },       { "read_exact", call_read_exact, 100 }, { "read_line", call_read_line, 100 },
+    { "peek", call_peek, 1 },       { "readv", call_readv, 1 },             { "write", call_write, sizeof data },
+    { "writev", call_writev, sizeof data },
+};
+
+enum { TRIES = 5, LIMIT_US = 50000 };
+
+static void expect_woken_by_close(call *c, sock_t s, int64_t *woke_us, int64_t *close_us)
+{
+    call_start(c);
+    call_wait_asleep(c);
+    int64_t began = now_us();
+    CHECK(sock_close(s), ==, 0);
+    *close_us = now_us() - began;
+    CHECK(call_join(c), ==, SOCK_ECLOSED);
+    *woke_us = c->ended_us - began;
+    CHECK(sock_close(s), ==, SOCK_EHANDLE);
+}
+
+static void expect_quick(int64_t *woke_us, int64_t *close_us)
+{
+    if (under_memcheck()) return;
+    CHECK(median(woke_us, TRIES), <, LIMIT_US);
+    CHECK(median(close_us, TRIES), <, LIMIT_US);
+}
+
+static void close_ends_every_blocked_transfer(make_pair make)
+{
+    for (size_t i = 0; i < sizeof all_blocking / sizeof *all_blocking; i++) {
+        const blocking *b = &all_blocking[i];
+        int64_t woke[TRIES], closing[TRIES];
+        context("%s", b->name);
+        for (int try = 0; try < TRIES; try++) {
+            sock_t pair[2];
+            char *buffer = malloc(b->size);
+            memset(buffer, 0, b->size);
+            make(pair);
+            call c = { .run = b->run, .socket = pair[0], .buffer = buffer, .size = b->size };
+            expect_woken_by_close(&c, pair[0], &woke[try], &closing[try]);
+            CHECK(sock_close(pair[1]), ==, 0);
+            free(buffer);
+        }
+        expect_quick(woke, closing);
+    }
+}
+OVER_BOTH(close_ends_every_blocked_transfer)
+
+static void close_ends_a_blocked_accept(void)
+{
+    int64_t woke[TRIES], closing[TRIES];
+    for (int try = 0; try < TRIES; try++) {
+        call c = { .run = call_accept, .socket = listen_local() };
+        expect_woken_by_close(&c, c.socket, &woke[try], &closing[try]);
+    }
+    expect_quick(woke, closing);
+}
+
+static void close_ends_a_blocked_unix_accept(void)
+{
+    char folder[] = "/tmp/sock-test-XXXXXX", host[64];
+    CHECK(mkdtemp(folder) != NULL, ==, true);
+    snprintf(host, sizeof host, "unix:%s/s", folder);
+    int64_t woke[TRIES], closing[TRIES];
+    for (int try = 0; try < TRIES; try++) {
+        call c = { .run = call_accept, .socket = sock_listen(host, NULL, NULL) };
+        CHECK(c.socket, >, 0);
+        expect_woken_by_close(&c, c.socket, &woke[try], &closing[try]);
+    }
+    expect_quick(woke, closing);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+static void close_ends_a_lingering_close(make_pair make)
+{
+    sock_t pair[2];
+    make(pair);
+    call finisher = { .run = call_finish, .socket = pair[0], .number = SOCK_FOREVER };
+    call_start(&finisher);
+    call_wait_asleep(&finisher);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(call_join(&finisher), ==, SOCK_ECLOSED);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(close_ends_a_lingering_close)
+
+static void close_ends_all_of_eight_accepts(void)
+{
+    enum { THREADS = 8 };
+    call calls[THREADS];
+    int64_t took[THREADS];
+    sock_t listener = listen_local();
+    for (int i = 0; i < THREADS; i++) {
+        calls[i] = (call){ .run = call_accept, .socket = listener };
+        call_start(&calls[i]);
+    }
+    for (int i = 0; i < THREADS; i++) call_wait_asleep(&calls[i]);
+    int64_t began = now_us();
+    CHECK(sock_close(listener), ==, 0);
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(call_join(&calls[i]), ==, SOCK_ECLOSED);
+        took[i] = calls[i].ended_us - began;
+    }
+    if (!under_memcheck()) CHECK(median(took, THREADS), <, LIMIT_US);
+    CHECK(sock_accept(listener), ==, SOCK_EHANDLE);
+}
+
+/* Also those that only wait for their turn to write or to read. */
+static void close_ends_calls_that_wait_for_their_turn(make_pair make)
+{
+    enum { THREADS = 6 };
+    sock_t pair[2];
+    call calls[THREADS];
+    make(pair);
+    for (int i = 0; i < THREADS; i++) {
+        calls[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = pair[0], .size = 4 << 20 };
+        calls[i].buffer = calloc(1, calls[i].size);
+        call_start(&calls[i]);
+    }
+    for (int i = 0; i < THREADS; i++) call_wait_asleep(&calls[i]);
+    CHECK(sock_close(pair[0]), ==, 0);
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(call_join(&calls[i]), ==, SOCK_ECLOSED);
+        free(calls[i].buffer);
+    }
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(close_ends_calls_that_wait_for_their_turn)
+
+static void a_cut_write_counts_exactly_what_was_sent(make_pair make)
+{
+    sock_t pair[2];
+    make(pair);
+    call writer = { .run = call_write, .socket = pair[0], .buffer = data, .size = sizeof data };
+    call_start(&writer);
+    call_wait_asleep(&writer);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(call_join(&writer), ==, SOCK_ECLOSED);
+    char *received = malloc(sizeof data);
+    CHECK(sock_read_exact(pair[1], received, sizeof data), ==, SOCK_EEOF);
+    CHECK(sock_last_count(), ==, writer.last_count);
+    free(received);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(a_cut_write_counts_exactly_what_was_sent)
+
+/* The peer learns of the close as soon as the last call has left, which is at once. */
+static void the_peer_sees_the_end_though_a_reader_was_blocked(void)
+{
+    sock_t s;
+    int peer;
+    char byte;
+    tcp_with_raw_peer(&s, &peer);
+    call reader = { .run = call_read, .socket = s, .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(raw_readable(peer, 10000), ==, true);
+    CHECK(recv(peer, &byte, 1, 0), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+    raw_close(peer);
+}
+
+static void closing_does_not_shut_the_connection_of_another_process(void)
+{
+    sock_t s;
+    int peer;
+    char byte = 0;
+    tcp_with_raw_peer(&s, &peer);
+    int shared = sock_fd(s);
+    pid_t child = fork_child();
+    if (child == 0) {
+        /* The child has its own copy of the descriptor; it answers after the parent has closed. */
+        raw_receive(shared, &byte, 1);
+        raw_send(shared, "c", 1);
+        _exit(byte == 'p' ? 0 : 1);
+    }
+    call reader = { .run = call_peek, .socket = s, .buffer = data, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+    raw_send(peer, "p", 1);
+    raw_receive(peer, &byte, 1);
+    CHECK(byte, ==, 'c');
+    CHECK(child_status(child), ==, 0);
+    CHECK(raw_drain(peer), ==, 0);
+    raw_close(peer);
+}
+
+static void a_connection_that_was_passed_on_survives_the_close(void)
+{
+    sock_t s;
+    int peer;
+    char byte;
+    tcp_with_raw_peer(&s, &peer);
+    int passed = dup(sock_fd(s));
+    CHECK(passed, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_send(peer, "1", 1);
+    raw_receive(passed, &byte, 1);
+    raw_send(passed, "2", 1);
+    raw_receive(peer, &byte, 1);
+    CHECK(byte, ==, '2');
+    raw_close(passed);
+    raw_close(peer);
+}
+
+static void close_of_another_handle_does_not_disturb(make_pair make)
+{
+    sock_t pair[2], other[2];
+    char byte;
+    make(pair);
+    make(other);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    close_pair(other);
+    CHECK(atomic_load(&reader.done), ==, 0);
+    CHECK(sock_write(pair[1], "k", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    CHECK(byte, ==, 'k');
+    close_pair(pair);
+}
+OVER_BOTH(close_of_another_handle_does_not_disturb)
+
+static const test_case cases[] = {
+    BOTH_CASES(close_ends_every_blocked_transfer),
+    CASE(close_ends_a_blocked_accept),
+    CASE(close_ends_a_blocked_unix_accept),
+    BOTH_CASES(close_ends_a_lingering_close),
+    CASE(close_ends_all_of_eight_accepts),
+    BOTH_CASES(close_ends_calls_that_wait_for_their_turn),
+    BOTH_CASES(a_cut_write_counts_exactly_what_was_sent),
+    CASE(the_peer_sees_the_end_though_a_reader_was_blocked),
+    CASE(closing_does_not_shut_the_connection_of_another_process),
+    CASE(a_connection_that_was_passed_on_survives_the_close),
+    BOTH_CASES(close_of_another_handle_does_not_disturb),
+};
+TEST_MAIN(cases)

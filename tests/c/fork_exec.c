@@ -1,0 +1,200 @@
+/* fork and exec: handles work on both sides of a fork, one side's close is its own affair, and nothing survives an exec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "harness.h"
+
+static void handles_work_in_the_child(make_pair make)
+{
+    sock_t pair[2];
+    char buffer[16];
+    make(pair);
+    CHECK(sock_write(pair[1], "line\nread-ahead\n", 16), ==, 16);
+    CHECK(sock_read_line(pair[0], buffer, sizeof buffer), ==, 4);
+    pid_t child = fork_child();
+    if (child == 0) {
+        CHECK(sock_read_line(pair[0], buffer, sizeof buffer), ==, 10); /* its copy of what was read ahead */
+        CHECK(sock_write(pair[0], "child", 5), ==, 5);
+        CHECK(sock_set_timeout(pair[0], SOCK_READ, 10), ==, 0);
+        CHECK(sock_read(pair[0], buffer, 1), ==, SOCK_ETIMEDOUT);
+        sock_t own[2];
+        unix_pair(own);
+        close_pair(own);
+        close_pair(pair);
+        CHECK(sock_live_handles(), ==, 0);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_live_handles(), ==, 2);
+    CHECK(sock_read_exact(pair[1], buffer, 5), ==, 5);
+    CHECK(memcmp(buffer, "child", 5), ==, 0);
+    /* The child closed its copies; ours are as good as before. */
+    CHECK(sock_write(pair[0], "parent", 6), ==, 6);
+    CHECK(sock_read_exact(pair[1], buffer, 6), ==, 6);
+    close_pair(pair);
+}
+OVER_BOTH(handles_work_in_the_child)
+
+static void a_listener_is_shared_with_the_child(void)
+{
+    sock_t listener = listen_local();
+    pid_t child = fork_child();
+    if (child == 0) {
+        sock_t accepted = sock_accept(listener);
+        CHECK(accepted, >, 0);
+        CHECK(sock_write(accepted, "c", 1), ==, 1);
+        CHECK(sock_close(accepted), ==, 0);
+        CHECK(sock_close(listener), ==, 0);
+        _exit(0);
+    }
+    sock_t client = open_local(listener);
+    char byte;
+    CHECK(sock_read(client, &byte, 1), ==, 1);
+    CHECK(sock_close(client), ==, 0);
+    CHECK(child_status(child), ==, 0);
+    client = open_local(listener); /* it still listens, though the child has closed it */
+    sock_t accepted = sock_accept(listener);
+    CHECK(accepted, >, 0);
+    CHECK(sock_close(client), ==, 0);
+    CHECK(sock_close(accepted), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+/* A cancel, a close and a deadline in one process do not reach into the other. */
+static void one_process_does_not_wake_the_other(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    pid_t child = fork_child();
+    if (child == 0) {
+        CHECK(sock_cancel(pair[0]), ==, 0);
+        CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ECANCELED);
+        CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_EHANDLE);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    call_wait_asleep(&reader);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    close_pair(pair);
+}
+OVER_BOTH(one_process_does_not_wake_the_other)
+
+/* Other threads are in the middle of anything when the process forks: no lock is left behind for the child. */
+static atomic_bool stop;
+
+static void *be_busy(void *argument)
+{
+    (void)argument;
+    char line[16];
+    while (!atomic_load(&stop)) {
+        sock_t pair[2];
+        unix_pair(pair);
+        CHECK(sock_write(pair[0], "abc\n", 4), ==, 4);
+        CHECK(sock_read_line(pair[1], line, sizeof line), ==, 3);
+        CHECK(sock_set_deadline(pair[1], SOCK_READ, 0), ==, 0);
+        CHECK(sock_read(pair[1], line, 1), ==, SOCK_ETIMEDOUT);
+        close_pair(pair);
+    }
+    return NULL;
+}
+
+static void a_fork_amid_busy_threads_leaves_a_library_that_works(void)
+{
+    enum { BUSY = 4 };
+    pthread_t threads[BUSY];
+    sock_t kept[2];
+    unix_pair(kept);
+    for (int i = 0; i < BUSY; i++) threads[i] = start_thread(be_busy, NULL);
+    for (int i = 0; i < rounds(100); i++) {
+        pid_t child = fork_child();
+        if (child == 0) {
+            sock_t pair[2];
+            char byte;
+            unix_pair(pair);
+            CHECK(sock_write(pair[0], "x", 1), ==, 1);
+            CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+            CHECK(sock_set_timeout(pair[1], SOCK_READ, 1), ==, 0);
+            CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT);
+            close_pair(pair);
+            close_pair(kept);
+            _exit(0);
+        }
+        CHECK(child_status(child), ==, 0);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < BUSY; i++) join_thread(threads[i]);
+    close_pair(kept);
+}
+
+static void nothing_is_inherited_over_exec(void)
+{
+    sock_t pair[2], listener = listen_local();
+    tcp_pair(pair);
+    int output[2];
+    CHECK(pipe2(output, O_CLOEXEC), ==, 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        dup2(output[1], STDOUT_FILENO);
+        execl("/bin/sh", "sh", "-c", "ls -l /proc/$$/fd", (char *)NULL);
+        _exit(127);
+    }
+    close(output[1]);
+    char text[4096] = "";
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(output[0], text + length, sizeof text - 1 - length)) > 0) length += (size_t)got;
+    close(output[0]);
+    CHECK(child_status(child), ==, 0);
+    CHECK(length, >, 0);
+    text[length] = '\0';
+    CHECK(strstr(text, "socket:") == NULL, ==, true);
+    CHECK(strstr(text, "eventfd") == NULL, ==, true);
+    close_pair(pair);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+/* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
+static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
+{
+    sock_t s;
+    int peer, go[2];
+    char byte;
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(pipe2(go, O_CLOEXEC), ==, 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        if (read(go[0], &byte, 1) != 1) _exit(1);
+        CHECK(sock_write(s, "late", 4), ==, 4);
+        CHECK(sock_close(s), ==, 0);
+        _exit(0);
+    }
+    CHECK(sock_close(s), ==, 0);
+    CHECK(raw_readable(peer, 100), ==, false); /* no end yet: the child has it */
+    CHECK(write(go[1], "g", 1), ==, 1);
+    CHECK(child_status(child), ==, 0);
+    CHECK(raw_drain(peer), ==, 4);
+    raw_close(peer);
+    close(go[0]);
+    close(go[1]);
+}
+
+static const test_case cases[] = {
+    BOTH_CASES(handles_work_in_the_child),
+    CASE(a_listener_is_shared_with_the_child),
+    BOTH_CASES(one_process_does_not_wake_the_other),
+    CASE(a_fork_amid_busy_threads_leaves_a_library_that_works),
+    CASE(nothing_is_inherited_over_exec),
+    CASE(a_forked_copy_keeps_the_connection_until_it_is_closed_too),
+};
+TEST_MAIN(cases)

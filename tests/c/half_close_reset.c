@@ -1,0 +1,326 @@
+/* How connections end: half closes, resets that stay resets, lingering and abortive closes. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "harness.h"
+
+static void the_answer_to_a_half_close_is_readable(make_pair make)
+{
+    sock_t pair[2];
+    char buffer[8];
+    make(pair);
+    CHECK(sock_write(pair[0], "ask", 3), ==, 3);
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    CHECK(sock_read_exact(pair[1], buffer, 3), ==, 3);
+    CHECK(sock_read(pair[1], buffer, 1), ==, 0);
+    CHECK(sock_write(pair[1], "reply", 5), ==, 5);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_read_exact(pair[0], buffer, 5), ==, 5);
+    CHECK(sock_read(pair[0], buffer, 1), ==, 0);
+    CHECK(sock_write(pair[0], "x", 1), ==, SOCK_EPIPE);
+    CHECK(sock_close(pair[0]), ==, 0);
+}
+OVER_BOTH(the_answer_to_a_half_close_is_readable)
+
+static void a_second_half_close_changes_nothing(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    CHECK(sock_write(pair[1], "y", 1), ==, 1);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    close_pair(pair);
+}
+OVER_BOTH(a_second_half_close_changes_nothing)
+
+static void after_shutting_down_reading_nothing_waits(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    CHECK(sock_shutdown(pair[0], SOCK_READ), ==, 0);
+    CHECK(call_join(&reader), ==, 0);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 0);
+    CHECK(sock_write(pair[0], "w", 1), ==, 1);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+    close_pair(pair);
+}
+OVER_BOTH(after_shutting_down_reading_nothing_waits)
+
+static void the_directions_of_a_shutdown_are_checked(void)
+{
+    sock_t pair[2];
+    unix_pair(pair);
+    int wrong[] = { 0, -1, 4, 5, SOCK_READ | SOCK_WRITE | 8, 1 << 30 };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) CHECK(sock_shutdown(pair[0], wrong[i]), ==, SOCK_EINVAL);
+    CHECK(sock_write(pair[0], "x", 1), ==, 1);
+    CHECK(sock_shutdown(pair[0], SOCK_READ | SOCK_WRITE), ==, 0);
+    close_pair(pair);
+}
+
+static void queued_bytes_come_before_the_reset(void)
+{
+    sock_t s;
+    int peer;
+    char buffer[8];
+    tcp_with_raw_peer(&s, &peer);
+    raw_send(peer, "abc", 3);
+    raw_reset(peer);
+    CHECK(sock_read_exact(s, buffer, 3), ==, 3);
+    CHECK(memcmp(buffer, "abc", 3), ==, 0);
+    CHECK(sock_read(s, buffer, 1), ==, SOCK_ECONNRESET);
+    CHECK(sock_close(s), ==, 0);
+}
+
+/* The kernel reports a reset once and then a clean end; the library does not let it decay. */
+static void a_reset_stays_a_reset_in_every_call(void)
+{
+    sock_t s;
+    int peer;
+    char buffer[8] = { 0 };
+    struct iovec part = { buffer, 1 };
+    tcp_with_raw_peer(&s, &peer);
+    raw_reset(peer);
+    CHECK(sock_read(s, buffer, 1), ==, SOCK_ECONNRESET);
+    for (int i = 0; i < 3; i++) {
+        CHECK(sock_read(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_read_exact(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_read_line(s, buffer, sizeof buffer), ==, SOCK_ECONNRESET);
+        CHECK(sock_peek(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_try_read(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_readv(s, &part, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_write(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_try_write(s, buffer, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_writev(s, &part, 1), ==, SOCK_ECONNRESET);
+    }
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void a_reset_seen_by_a_writer_is_seen_by_readers(void)
+{
+    static char data[1 << 20];
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    fill(s);
+    call writer = { .run = call_write, .socket = s, .buffer = data, .size = sizeof data };
+    call_start(&writer);
+    call_wait_asleep(&writer);
+    raw_reset(peer);
+    CHECK(call_join(&writer), ==, SOCK_ECONNRESET);
+    CHECK(sock_read(s, data, 1), ==, SOCK_ECONNRESET);
+    CHECK(sock_write(s, data, 1), ==, SOCK_ECONNRESET);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void a_reset_ends_readers_that_wait(void)
+{
+    sock_t s;
+    int peer;
+    char buffer[8];
+    tcp_with_raw_peer(&s, &peer);
+    call readers[3];
+    for (int i = 0; i < 3; i++) {
+        readers[i] = (call){ .run = call_read, .socket = s, .buffer = buffer, .size = 1 };
+        call_start(&readers[i]);
+    }
+    for (int i = 0; i < 3; i++) call_wait_asleep(&readers[i]);
+    raw_reset(peer);
+    for (int i = 0; i < 3; i++) CHECK(call_join(&readers[i]), ==, SOCK_ECONNRESET);
+    CHECK(sock_close(s), ==, 0);
+}
+
+/* A peer that closes with input unread resets; its answer comes first, and then a reset, not an end. */
+static void a_peer_that_closes_with_input_unread_resets(void)
+{
+    sock_t s;
+    int peer;
+    char buffer[8];
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(sock_write(s, "unread", 6), ==, 6);
+    CHECK(raw_readable(peer, 10000), ==, true);
+    raw_send(peer, "reply", 5);
+    raw_close(peer);
+    CHECK(sock_read_exact(s, buffer, 5), ==, 5);
+    CHECK(memcmp(buffer, "reply", 5), ==, 0);
+    CHECK(sock_read(s, buffer, 1), ==, SOCK_ECONNRESET);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void writing_to_a_peer_that_closed_fails_and_raises_nothing(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    CHECK(sock_close(pair[1]), ==, 0);
+    int64_t result = 1;
+    for (int i = 0; result == 1 && i < 1000; i++) {
+        result = sock_write(pair[0], "x", 1);
+        sleep_ms(1);
+    }
+    CHECK(result == SOCK_EPIPE || result == SOCK_ECONNRESET, ==, true);
+    int64_t again = sock_write(pair[0], "x", 1);
+    CHECK(again == SOCK_EPIPE || again == SOCK_ECONNRESET, ==, true);
+    int64_t end = sock_read(pair[0], &byte, 1);
+    CHECK(end == 0 || end == SOCK_ECONNRESET || end == SOCK_EPIPE, ==, true);
+    CHECK(sock_close(pair[0]), ==, 0);
+}
+OVER_BOTH(writing_to_a_peer_that_closed_fails_and_raises_nothing)
+
+static void abort_resets_the_peer(void)
+{
+    sock_t s;
+    int peer;
+    char byte;
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(sock_abort(s), ==, 0);
+    CHECK(sock_read(s, &byte, 1), ==, SOCK_EHANDLE);
+    CHECK(raw_drain(peer), ==, -ECONNRESET);
+    raw_close(peer);
+}
+
+static void abort_ends_calls_in_flight_as_close_does(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    CHECK(sock_abort(pair[0]), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+    CHECK(sock_abort(pair[0]), ==, SOCK_EHANDLE);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(abort_ends_calls_in_flight_as_close_does)
+
+static void abort_after_a_half_close_resets_too(void)
+{
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    raw_send(peer, "unread", 6);
+    CHECK(sock_shutdown(s, SOCK_WRITE), ==, 0);
+    CHECK(raw_drain(peer), ==, 0);
+    CHECK(sock_abort(s), ==, 0);
+    CHECK(sock_close(s), ==, SOCK_EHANDLE);
+    char byte = 0;
+    WAIT_UNTIL(send(peer, &byte, 1, MSG_NOSIGNAL) < 0);
+    CHECK(errno == ECONNRESET || errno == EPIPE, ==, true);
+    raw_close(peer);
+}
+
+/* With close alone, input left unread would reset the connection and take the answer with it. */
+static void finish_delivers_what_was_written_though_input_was_left_unread(void)
+{
+    enum { SIZE = 1 << 20 };
+    static char data[SIZE];
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    raw_send(peer, data, 100000);
+    call writer = { .run = call_write, .socket = s, .buffer = data, .size = SIZE };
+    call_start(&writer);
+    for (size_t got = 0; got < SIZE / 2; got += 1024) raw_receive(peer, data, 1024);
+    /* The rest of the answer is under way when the handle is finished. */
+    char rest[1024];
+    call finisher = { .run = call_finish, .socket = s, .number = 10000 };
+    for (size_t got = SIZE / 2; got < SIZE - 4096; got += 1024) raw_receive(peer, rest, 1024);
+    CHECK(call_join(&writer), ==, SIZE);
+    call_start(&finisher);
+    CHECK(raw_drain(peer), ==, 4096);
+    raw_close(peer);
+    CHECK(call_join(&finisher), ==, 0);
+    CHECK(sock_close(s), ==, SOCK_EHANDLE);
+}
+
+static void finish_gives_up_when_its_time_is_over(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    int64_t began = now_us();
+    CHECK(sock_finish(pair[0], 50), ==, SOCK_ETIMEDOUT);
+    CHECK(now_us() - began, >=, 50000);
+    CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(finish_gives_up_when_its_time_is_over)
+
+static void finish_ends_when_the_peer_has_ended(make_pair make)
+{
+    sock_t pair[2];
+    make(pair);
+    CHECK(sock_write(pair[1], "dropped", 7), ==, 7);
+    CHECK(sock_shutdown(pair[1], SOCK_WRITE), ==, 0);
+    CHECK(sock_finish(pair[0], SOCK_FOREVER), ==, 0);
+    CHECK(sock_finish(pair[0], 0), ==, SOCK_EHANDLE);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(finish_ends_when_the_peer_has_ended)
+
+static void both_sides_may_close_at_once(make_pair make)
+{
+    for (int i = 0; i < rounds(500); i++) {
+        sock_t pair[2];
+        make(pair);
+        CHECK(sock_write(pair[0], "a", 1), ==, 1);
+        CHECK(sock_write(pair[1], "b", 1), ==, 1);
+        call closers[2];
+        for (int side = 0; side < 2; side++) {
+            closers[side] = (call){ .run = call_finish, .socket = pair[side], .number = 10000 };
+            call_start(&closers[side]);
+        }
+        for (int side = 0; side < 2; side++) {
+            int64_t result = call_join(&closers[side]);
+            CHECK(result == 0 || result == SOCK_ECONNRESET, ==, true);
+        }
+    }
+}
+OVER_BOTH(both_sides_may_close_at_once)
+
+/* Closing does not wait for bytes that the peer does not take. */
+static void close_does_not_wait_for_unsent_bytes(make_pair make)
+{
+    int64_t took[5];
+    for (int i = 0; i < 5; i++) {
+        sock_t pair[2];
+        make(pair);
+        fill(pair[0]);
+        int64_t began = now_us();
+        CHECK(sock_close(pair[0]), ==, 0);
+        took[i] = now_us() - began;
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+    if (!under_memcheck()) CHECK(median(took, 5), <, 5000);
+}
+OVER_BOTH(close_does_not_wait_for_unsent_bytes)
+
+static const test_case cases[] = {
+    BOTH_CASES(the_answer_to_a_half_close_is_readable),
+    BOTH_CASES(a_second_half_close_changes_nothing),
+    BOTH_CASES(after_shutting_down_reading_nothing_waits),
+    CASE(the_directions_of_a_shutdown_are_checked),
+    CASE(queued_bytes_come_before_the_reset),
+    CASE(a_reset_stays_a_reset_in_every_call),
+    CASE(a_reset_seen_by_a_writer_is_seen_by_readers),
+    CASE(a_reset_ends_readers_that_wait),
+    CASE(a_peer_that_closes_with_input_unread_resets),
+    BOTH_CASES(writing_to_a_peer_that_closed_fails_and_raises_nothing),
+    CASE(abort_resets_the_peer),
+    BOTH_CASES(abort_ends_calls_in_flight_as_close_does),
+    CASE(abort_after_a_half_close_resets_too),
+    CASE(finish_delivers_what_was_written_though_input_was_left_unread),
+    BOTH_CASES(finish_gives_up_when_its_time_is_over),
+    BOTH_CASES(finish_ends_when_the_peer_has_ended),
+    BOTH_CASES(both_sides_may_close_at_once),
+    BOTH_CASES(close_does_not_wait_for_unsent_bytes),
+};
+TEST_MAIN(cases)

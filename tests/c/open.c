@@ -1,0 +1,292 @@
+/* Opening connections over the loopback: who is reached, what refusals look like, and limits on the whole of it. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include "harness.h"
+
+/* A listener of which the backlog is full: further connects wait. */
+typedef struct full_listener {
+    int fd, queued[8];
+    uint16_t port;
+} full_listener;
+
+static full_listener fill_backlog(void)
+{
+    full_listener f;
+    f.fd = raw_listen_backlog(&f.port, 0);
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(f.port) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (size_t i = 0; i < sizeof f.queued / sizeof *f.queued; i++) {
+        f.queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        CHECK(connect(f.queued[i], (struct sockaddr *)&address, sizeof address) == 0 || errno == EINPROGRESS, ==, true);
+    }
+    return f;
+}
+
+static void release_backlog(full_listener *f)
+{
+    for (size_t i = 0; i < sizeof f->queued / sizeof *f->queued; i++) raw_close(f->queued[i]);
+    raw_close(f->fd);
+}
+
+static void the_addresses_of_both_sides_agree(void)
+{
+    sock_t pair[2];
+    sock_address local, peer;
+    tcp_pair(pair);
+    for (int side = 0; side < 2; side++) {
+        CHECK(sock_local_address(pair[side], &local), ==, 0);
+        CHECK(sock_peer_address(pair[1 - side], &peer), ==, 0);
+        CHECK(sock_address_equal(&local, &peer), ==, 1);
+    }
+    close_pair(pair);
+}
+
+static void no_host_means_the_loopback(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    sock_t s = sock_open(NULL, port_text(port), NULL);
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+static void localhost_is_found_by_name(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    sock_t s = sock_open("localhost", port_text(port), SOCK_OPTIONS(.timeout_ms = 10000));
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+static void a_closed_port_refuses_at_once(void)
+{
+    uint16_t port;
+    raw_close(raw_listen(&port));
+    char expected[64];
+    snprintf(expected, sizeof expected, "127.0.0.1:%u", (unsigned)port);
+    int64_t took[5];
+    for (int i = 0; i < 5; i++) {
+        int64_t began = now_us();
+        CHECK(sock_open("127.0.0.1", port_text(port), NULL), ==, SOCK_ECONNREFUSED);
+        took[i] = now_us() - began;
+    }
+    CHECK(sock_last_errno(), ==, ECONNREFUSED);
+    CHECK(strstr(sock_last_error(), expected) != NULL, ==, true);
+    CHECK(strstr(sock_last_error(), "refused") != NULL, ==, true);
+    if (!under_memcheck()) CHECK(median(took, 5), <, 50000);
+}
+
+static void the_timeout_covers_the_whole_open(void)
+{
+    full_listener f = fill_backlog();
+    int64_t began = now_us();
+    CHECK(sock_open("127.0.0.1", port_text(f.port), SOCK_OPTIONS(.timeout_ms = 200)), ==, SOCK_ETIMEDOUT);
+    int64_t took = now_us() - began;
+    CHECK(took, >=, 200000);
+    CHECK(took, <, 5000000);
+    CHECK(strstr(sock_last_error(), "timed out") != NULL, ==, true);
+    CHECK(strstr(sock_last_error(), "127.0.0.1") != NULL, ==, true);
+    release_backlog(&f);
+}
+
+static void on_signal(int number) { (void)number; }
+
+/* A connect that a signal interrupts is finished, not begun again. */
+static void signals_do_not_disturb_connecting(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    CHECK(sigaction(SIGALRM, &action, NULL), ==, 0);
+    struct itimerval storm = { { 0, 200 }, { 0, 200 } }, calm = { { 0, 0 }, { 0, 0 } };
+    sock_t listener = listen_local();
+    CHECK(setitimer(ITIMER_REAL, &storm, NULL), ==, 0);
+    for (int i = 0; i < rounds(300); i++) {
+        sock_t client = open_local(listener), accepted = sock_accept(listener);
+        CHECK(accepted, >, 0);
+        CHECK(sock_write(client, "x", 1), ==, 1);
+        CHECK(sock_close(client), ==, 0);
+        CHECK(sock_close(accepted), ==, 0);
+    }
+    CHECK(setitimer(ITIMER_REAL, &calm, NULL), ==, 0);
+    CHECK(sock_try_accept(listener), ==, SOCK_EAGAIN);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+static void signals_do_not_lengthen_a_connect(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    CHECK(sigaction(SIGALRM, &action, NULL), ==, 0);
+    struct itimerval storm = { { 0, 1000 }, { 0, 1000 } }, calm = { { 0, 0 }, { 0, 0 } };
+    full_listener f = fill_backlog();
+    CHECK(setitimer(ITIMER_REAL, &storm, NULL), ==, 0);
+    int64_t began = now_us();
+    CHECK(sock_open("127.0.0.1", port_text(f.port), SOCK_OPTIONS(.timeout_ms = 200)), ==, SOCK_ETIMEDOUT);
+    int64_t took = now_us() - began;
+    CHECK(setitimer(ITIMER_REAL, &calm, NULL), ==, 0);
+    CHECK(took, >=, 200000);
+    CHECK(took, <, 5000000);
+    release_backlog(&f);
+}
+
+static void the_local_end_can_be_chosen(void)
+{
+    sock_t listener = sock_listen(NULL, "0", NULL);
+    const char *port = port_text(port_of(listener));
+    sock_address address;
+    char text[SOCK_ADDRESS_TEXT];
+    sock_t s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "127.0.0.7"));
+    CHECK(s, >, 0);
+    CHECK(sock_local_address(s, &address), ==, 0);
+    CHECK(sock_address_format(&address, text, sizeof text), >, 0);
+    CHECK(strncmp(text, "127.0.0.7:", 10), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+
+    uint16_t free_port;
+    raw_close(raw_listen(&free_port));
+    s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_port = port_text(free_port)));
+    CHECK(s, >, 0);
+    CHECK(port_of(s), ==, free_port);
+    CHECK(sock_abort(s), ==, 0);
+
+    CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "192.0.2.1")), ==, SOCK_EADDRNOTAVAIL);
+    int64_t mixed = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "::1"));
+    CHECK(mixed == SOCK_EINVAL || mixed == SOCK_EADDRNOTAVAIL, ==, true);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+static void a_wanted_family_is_the_only_one_tried(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    CHECK(sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.family = SOCK_IPV6)), <, 0);
+    sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.family = SOCK_IPV4));
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+static void nodelay_is_on_unless_switched_off(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port), switches[] = { SOCK_DEFAULT, SOCK_ON, SOCK_OFF };
+    for (int i = 0; i < 3; i++) {
+        int value = -1;
+        socklen_t length = sizeof value;
+        sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.nodelay = switches[i]));
+        CHECK(s, >, 0);
+        CHECK(getsockopt(sock_fd(s), IPPROTO_TCP, TCP_NODELAY, &value, &length), ==, 0);
+        CHECK(!!value, ==, switches[i] != SOCK_OFF);
+        CHECK(sock_close(s), ==, 0);
+    }
+    raw_close(listener);
+}
+
+static void the_io_timeout_is_the_first_timeout_of_the_handle(void)
+{
+    uint16_t port;
+    char byte;
+    int listener = raw_listen(&port);
+    sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = 10000, .io_timeout_ms = 50));
+    int64_t began = now_us();
+    CHECK(sock_read(s, &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(now_us() - began, >=, 50000);
+    CHECK(now_us() - began, <, 9000000);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+/* Without a listener, a connect to a port of the ephemeral range may by chance meet itself; that is nobody's connection. */
+static void a_connection_to_itself_is_never_returned(void)
+{
+    uint16_t port;
+    raw_close(raw_listen(&port));
+    for (int i = 0; i < rounds(200); i++) {
+        int64_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.local_port = port_text(port), .local_host = "127.0.0.1"));
+        CHECK(s == SOCK_ECONNREFUSED || s == SOCK_EADDRINUSE || s == SOCK_EADDRNOTAVAIL, ==, true);
+    }
+}
+
+typedef struct dialing {
+    uint16_t port;
+    _Atomic int opened, failed;
+} dialing;
+
+static void *dial(void *argument)
+{
+    dialing *d = argument;
+    for (int i = 0; i < rounds(200); i++) {
+        int64_t s = sock_open("127.0.0.1", port_text(d->port), SOCK_OPTIONS(.timeout_ms = 50));
+        if (s > 0) {
+            int64_t sent = sock_write(s, "x", 1);
+            CHECK(sent == 1 || sent == SOCK_ECONNRESET || sent == SOCK_EPIPE, ==, true);
+            CHECK(sock_close(s), ==, 0);
+            atomic_fetch_add(&d->opened, 1);
+        } else {
+            CHECK(s == SOCK_ECONNREFUSED || s == SOCK_ECONNRESET || s == SOCK_ETIMEDOUT, ==, true);
+            atomic_fetch_add(&d->failed, 1);
+        }
+    }
+    return NULL;
+}
+
+static void a_listener_may_close_while_clients_connect(void)
+{
+    enum { DIALERS = 5 };
+    sock_t listener = listen_local();
+    dialing d = { .port = port_of(listener) };
+    pthread_t dialers[DIALERS];
+    for (int i = 0; i < DIALERS; i++) dialers[i] = start_thread(dial, &d);
+    WAIT_UNTIL(atomic_load(&d.opened) > 20);
+    CHECK(sock_close(listener), ==, 0);
+    for (int i = 0; i < DIALERS; i++) join_thread(dialers[i]);
+    CHECK(atomic_load(&d.failed), >, 0);
+}
+
+static void what_cannot_be_reached_is_told(void)
+{
+    int64_t s = sock_open("224.0.0.1", "9", SOCK_OPTIONS(.timeout_ms = 500)); /* no stream to a group */
+    CHECK(s == SOCK_EUNREACH || s == SOCK_EINVAL || s == SOCK_EADDRNOTAVAIL || s == SOCK_EACCES, ==, true);
+    s = sock_open("255.255.255.255", "9", SOCK_OPTIONS(.timeout_ms = 500));
+    CHECK(s == SOCK_EUNREACH || s == SOCK_EACCES || s == SOCK_EINVAL, ==, true);
+}
+
+static void a_negative_timeout_means_forever(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    int64_t timeouts[] = { SOCK_FOREVER, 0, INT64_MAX, INT64_MAX / 1000 };
+    for (int i = 0; i < 4; i++) {
+        sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = timeouts[i]));
+        CHECK(s, >, 0);
+        CHECK(sock_close(s), ==, 0);
+    }
+    raw_close(listener);
+}
+
+static const test_case cases[] = {
+    CASE(the_addresses_of_both_sides_agree),
+    CASE(no_host_means_the_loopback),
+    CASE(localhost_is_found_by_name),
+    CASE(a_closed_port_refuses_at_once),
+    CASE(the_timeout_covers_the_whole_open),
+    CASE(signals_do_not_disturb_connecting),
+    CASE(signals_do_not_lengthen_a_connect),
+    CASE(the_local_end_can_be_chosen),
+    CASE(a_wanted_family_is_the_only_one_tried),
+    CASE(nodelay_is_on_unless_switched_off),
+    CASE(the_io_timeout_is_the_first_timeout_of_the_handle),
+    CASE(a_connection_to_itself_is_never_returned),
+    CASE(a_listener_may_close_while_clients_connect),
+    CASE(what_cannot_be_reached_is_told),
+    CASE(a_negative_timeout_means_forever),
+};
+TEST_MAIN(cases)
