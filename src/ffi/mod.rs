@@ -75,8 +75,6 @@ fn failed(operation: &'static str, subject: Subject, error: &Error) -> i64 {
         Subject::Request(request) => failure::record(operation, Some(&request), error),
         Subject::Handle(handle) => failure::record_for_handle(operation, handle, error),
     }));
-    // A call that opened nothing may have waited all the same.
-    registry::rest();
     error.code as i64
 }
 

@@ -8,7 +8,7 @@
 use super::error::{Code, Error, Result};
 use super::gate::{Entry, Gate, Left, TAG};
 use super::socket::{Kind, Socket};
-use super::wait::{Call, NEVER, Waker};
+use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
 use crate::sys::{self, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
@@ -176,7 +176,7 @@ pub fn insert(descriptor: OwnedFd, kind: Kind, timeout: i64, prepare: impl FnOnc
 
 /// How many handles are live in this process.
 pub fn live() -> i64 {
-    LIVE.load(Ordering::Relaxed)
+    LIVE.load(Ordering::SeqCst)
 }
 
 /// The slot and the tag that a handle names; whether it is live the gate says.
@@ -184,14 +184,6 @@ pub fn live() -> i64 {
 fn named(handle: Handle) -> Option<(&'static Slot, u64)> {
     let bits = handle as u64;
     if handle > 0 { slot((bits & INDEX) as u32).map(|slot| (slot, bits & TAG)) } else { None }
-}
-
-/// Without handles the calling thread needs nothing to wait with: a process that has closed everything holds no descriptors of
-/// ours.
-pub fn rest() {
-    if live() == 0 {
-        Waker::forget();
-    }
 }
 
 fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
@@ -333,8 +325,9 @@ fn drain(slot: &'static Slot) {
     }
     slot.sides.iter().for_each(|side| side.waiters.reset());
     push_free(slot);
-    LIVE.fetch_sub(1, Ordering::Relaxed);
-    rest();
+    if LIVE.fetch_sub(1, Ordering::SeqCst) == 1 {
+        wait::retire_idle();
+    }
 }
 
 /// Closes a handle for everybody. `last_words` runs while the descriptor is still open and nobody new can come in.

@@ -4,14 +4,15 @@
 //! sets a flag and then wakes the waiters; who waits joins the list and then looks at the flags. Neither can miss the other.
 
 use super::error::{Code, Error, Result};
-use super::registry::{Direction, Pinned, Side};
+use super::registry::{self, Direction, Pinned, Side};
 use super::waiters::{For, Wake};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
-use crate::sys::{AsFd, AsRawFd, Errno, clock, process};
+use crate::sys::{Errno, clock, process};
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 /// No deadline.
 pub const NEVER: i64 = i64::MAX;
@@ -33,6 +34,18 @@ struct Parker {
     event: Option<Event>,
     /// An eventfd is shared over fork: the child makes its own.
     generation: u32,
+    /// Whether its thread waits; see [`Own`].
+    state: AtomicU8,
+}
+
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+const RETIRED: u8 = 2;
+
+impl Parker {
+    fn turns(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// Wakes a thread that waits, or is about to.
@@ -57,32 +70,94 @@ thread_local! {
     static PARKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
+/// The parkers that threads keep from one wait to the next.
+static KEPT: Mutex<Vec<Weak<Parker>>> = Mutex::new(Vec::new());
+static RETIRE: AtomicBool = AtomicBool::new(false);
+
+/// The calling thread's waker for the length of one wait.
+///
+/// A thread keeps its eventfd while there are handles. When the last is closed, whoever closes it, all that are idle go: a
+/// process without handles holds no descriptors of ours. A busy one goes when its wait is over.
+pub struct Own(Waker);
+
+impl Deref for Own {
+    type Target = Waker;
+
+    fn deref(&self) -> &Waker {
+        &self.0
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.0.state.store(IDLE, Ordering::SeqCst);
+        if registry::live() == 0 {
+            retire_idle();
+        }
+    }
+}
+
+/// Closes the eventfds of threads that do not wait. There are no handles.
+pub fn retire_idle() {
+    RETIRE.store(true, Ordering::SeqCst);
+    settle_kept();
+}
+
+/// Does what was asked for while [`KEPT`] was locked. It is never waited for: a fork may leave it locked in the child.
+fn settle_kept() {
+    while RETIRE.load(Ordering::SeqCst) {
+        let Ok(mut kept) = KEPT.try_lock() else {
+            return; // who holds it settles after us
+        };
+        RETIRE.store(false, Ordering::SeqCst);
+        kept.retain(|parker| {
+            let Some(parker) = parker.upgrade() else { return false };
+            let retired = parker.turns(IDLE, RETIRED);
+            if let (true, Some(event)) = (retired, &parker.event) {
+                event.close();
+            }
+            !retired
+        });
+    }
+}
+
 impl Waker {
     /// The waker of the calling thread.
-    pub fn current() -> Waker {
+    pub fn current() -> Own {
         let generation = process::generation();
         let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
         match kept {
-            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() => waker,
-            _ => Waker::new(generation),
+            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => Own(waker),
+            _ => Own(Waker::new(generation)),
         }
     }
 
     fn new(generation: u32) -> Waker {
-        let waker = Waker(Arc::new(Parker { event: Event::new().ok(), generation }));
-        // At thread exit there is nothing to keep it in; then it serves once.
-        let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(waker.clone()));
+        let waker = Waker(Arc::new(Parker { event: Event::new().ok(), generation, state: AtomicU8::new(BUSY) }));
+        let listed = KEPT.try_lock().is_ok_and(|mut kept| {
+            kept.retain(|parker| parker.strong_count() > 0);
+            let room = kept.try_reserve(1).is_ok();
+            if room {
+                kept.push(Arc::downgrade(&waker.0));
+            }
+            room
+        });
+        settle_kept();
+        if listed {
+            // At thread exit there is nothing to keep it in; then it serves once.
+            let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(waker.clone()));
+        }
         waker
     }
 
     /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
     pub fn apart() -> Result<Waker> {
-        Ok(Waker(Arc::new(Parker { event: Some(Event::new()?), generation: process::generation() })))
+        Ok(Waker(Arc::new(Parker { event: Some(Event::new()?), generation: process::generation(), state: AtomicU8::new(BUSY) })))
     }
 
     /// Shows the eventfd to `watch`.
     pub fn watch<T>(&self, watch: impl FnOnce(i32) -> crate::sys::Result<T>) -> crate::sys::Result<Option<T>> {
-        self.0.event.as_ref().map(|event| watch(event.as_fd().as_raw_fd())).transpose()
+        self.0.event.as_ref().map(|event| watch(event.descriptor())).transpose()
     }
 
     pub fn set(&self) {
@@ -95,17 +170,12 @@ impl Waker {
         }
     }
 
-    /// Gives the calling thread's eventfd back.
-    pub fn forget() {
-        let _ = PARKER.try_with(|parker| parker.borrow_mut().take());
-    }
-
     /// Sleeps until one of `watches` is ready, somebody wakes this thread, a signal comes, or `until`. May return early.
     pub fn park(&self, watches: &mut [Watch], until: i64) -> Result<()> {
         let Some(event) = &self.0.event else {
             return poll_until(watches, until.min(clock::now() + LOOK));
         };
-        let own = Watch::new(event.as_fd().as_raw_fd(), poll::IN);
+        let own = Watch::new(event.descriptor(), poll::IN);
         match watches {
             [] => {
                 let mut list = [own];
@@ -273,7 +343,7 @@ impl Call {
 /// A place in the list of waiters, given up when dropped.
 struct Place<'a> {
     pinned: &'a Pinned,
-    waker: Waker,
+    waker: Own,
 }
 
 impl Place<'_> {

@@ -27,7 +27,7 @@ pub mod poll;
 pub mod process;
 pub mod socket;
 
-pub use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// The error number of a failed system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
