@@ -416,7 +416,7 @@ typedef struct sock_options {
      */
     int nodelay;
     /**
-     * Milliseconds for the whole of open: resolving and all addresses. 0 = no limit. Open, UDP open, resolve.
+     * Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no limit. Open, UDP open, resolve.
      */
     int64_t timeout_ms;
     /**
@@ -917,7 +917,7 @@ int64_t sock_read_exact(sock_t s,
  *
  * @param s a stream
  * @param line at least `size` bytes
- * @param size of `line`, the NUL included; 0 is SOCK_EINVAL
+ * @param size of `line`, the NUL included; 0 returns 0 at once, and takes nothing
  * @return the length without the line end; SOCK_EEOF; SOCK_ETOOLONG if the line does not fit in `size` - 1 bytes: it stays readable,
  *         by sock_read or with a larger buffer; else as sock_read
  *

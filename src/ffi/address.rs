@@ -34,7 +34,7 @@ impl sock_address {
     }
 
     /// What the program filled in.
-    pub fn to_address(&self) -> Result<Address> {
+    pub fn address(&self) -> Result<Address> {
         let length = usize::try_from(self.length).ok().filter(|length| *length <= self.storage.len());
         let length = length.ok_or(Error::invalid("the address is longer than its storage"))?;
         let raw = Raw { bytes: self.storage, length };
@@ -49,7 +49,7 @@ pub unsafe fn read_address(address: *const sock_address) -> Result<Address> {
         return Err(Error::invalid("the address is NULL"));
     }
     // SAFETY: not null, and the caller vouches for the rest.
-    unsafe { address.read_unaligned() }.to_address()
+    unsafe { address.read_unaligned() }.address()
 }
 
 /// Reads a literal address: nothing is asked of the resolver, and the port is a decimal number.

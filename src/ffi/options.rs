@@ -67,7 +67,7 @@ pub struct sock_options {
     pub family: c_int,
     /// TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
     pub nodelay: c_int,
-    /// Milliseconds for the whole of open: resolving and all addresses. 0 = no limit. Open, UDP open, resolve.
+    /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no limit. Open, UDP open, resolve.
     pub timeout_ms: i64,
     /// Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 =
     /// none.

@@ -187,7 +187,7 @@ pub unsafe extern "C" fn sock_read_exact(s: sock_t, buffer: *mut c_void, size: u
 ///
 /// @param s a stream
 /// @param line at least `size` bytes
-/// @param size of `line`, the NUL included; 0 is SOCK_EINVAL
+/// @param size of `line`, the NUL included; 0 returns 0 at once, and takes nothing
 /// @return the length without the line end; SOCK_EEOF; SOCK_ETOOLONG if the line does not fit in `size` - 1 bytes: it stays readable,
 ///         by sock_read or with a larger buffer; else as sock_read
 ///

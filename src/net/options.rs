@@ -42,6 +42,9 @@ pub enum Use {
     Resolve,
 }
 
+/// No limit, as 0 is too in options.
+const FOREVER: i64 = -1;
+
 pub const ANY: i32 = 0;
 pub const UNIX: i32 = 1;
 pub const IPV4: i32 = 4;
@@ -93,9 +96,8 @@ impl Options<'_> {
             ("fast_open", self.fast_open),
             ("unix_replace", self.unix_replace),
         ];
+        let times = [("timeout_ms", self.timeout_ms), ("io_timeout_ms", self.io_timeout_ms)];
         let amounts = [
-            ("timeout_ms", self.timeout_ms),
-            ("io_timeout_ms", self.io_timeout_ms),
             ("attempt_delay_ms", self.attempt_delay_ms),
             ("keepalive_ms", self.keepalive_ms),
             ("user_timeout_ms", self.user_timeout_ms),
@@ -106,7 +108,8 @@ impl Options<'_> {
         ];
         let bad_switch = switches.iter().find(|(_, value)| !(-1..=1).contains(value)).map(|(name, _)| *name);
         let bad_amount = amounts.iter().find(|(_, value)| *value < 0).map(|(name, _)| *name);
-        if let Some(name) = bad_switch.or(bad_amount) {
+        let bad_time = times.iter().find(|(_, value)| *value < FOREVER).map(|(name, _)| *name);
+        if let Some(name) = bad_switch.or(bad_amount).or(bad_time) {
             return Err(Error::text(Code::InvalidArgument, format_args!("option {name} is out of its range")));
         }
         if !matches!(self.family, ANY | UNIX | IPV4 | IPV6) {
