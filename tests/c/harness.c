@@ -510,7 +510,7 @@ void raw_receive(int fd, void *data, size_t size)
 
 int64_t raw_drain(int fd)
 {
-    static _Thread_local char buffer[65536];
+    char buffer[16384];
     int64_t sum = 0;
     for (;;) {
         ssize_t received = recv(fd, buffer, sizeof buffer, 0);

@@ -153,8 +153,7 @@ static void try_write_takes_what_fits(make_pair make)
     int64_t first = sock_try_write(pair[0], data, sizeof data);
     CHECK(first, >, 0);
     CHECK(first, <, sizeof data);
-    fill(pair[0]);
-    CHECK(sock_try_write(pair[0], data, 1), ==, SOCK_EAGAIN);
+    fill(pair[0]); /* up to SOCK_EAGAIN */
     CHECK(sock_last_count(), ==, 0);
     for (int64_t offset = 0; offset < first;) {
         int64_t length = sock_try_read(pair[1], data, (size_t)(first - offset) < 4096 ? (size_t)(first - offset) : 4096);
