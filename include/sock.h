@@ -50,7 +50,7 @@
  * there harms nothing in the parent. A server's threads exist only in the parent, and a poller belongs to
  * the process that made it.
  *
- * TEXT is NUL-terminated. Host and service names are read strictly: see chapter 4.
+ * TEXT is NUL-terminated. Host and service names are read strictly: see sock_open.
  *
  * LINKING. cc program.c $(pkg-config --cflags --libs sock). C99 or C++11 and later. For C++ there is also
  * sock.hpp. Define SOCK_NO_STDIO before including this header to leave out sock_printf.

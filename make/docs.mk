@@ -7,12 +7,14 @@ REFERENCE = $(BUILD)/docs
 
 docs: $(REFERENCE)/html/index.html ## write the HTML reference into build/docs/html
 
-$(REFERENCE)/html/index.html: docs/reference/Doxyfile docs/reference/chapters docs/reference/reference.css man/header.py \
+$(REFERENCE)/html/index.html: make/docs.mk docs/reference/Doxyfile docs/reference/chapters docs/reference/guide docs/reference/layout.xml docs/reference/reference.css man/header.py \
     $(HEADER) $(wildcard docs/*.md)
 	rm -rf $(REFERENCE)
 	mkdir -p $(REFERENCE)/source
 	docs/reference/chapters --introduction $(HEADER) > $(REFERENCE)/source/introduction.md
 	docs/reference/chapters $(HEADER) > $(REFERENCE)/source/sock.h
 	{ cat docs/reference/Doxyfile; echo 'PROJECT_NUMBER = $(VERSION)'; echo 'OUTPUT_DIRECTORY = $(REFERENCE)'; \
-	    echo 'INPUT += $(REFERENCE)/source'; echo 'STRIP_FROM_PATH += $(REFERENCE)/source'; \
+	    echo 'INPUT += $(REFERENCE)/source'; echo 'STRIP_FROM_PATH = . $(REFERENCE)/source'; echo 'STRIP_FROM_INC_PATH += $(REFERENCE)/source'; \
 	    echo 'USE_MDFILE_AS_MAINPAGE = $(REFERENCE)/source/introduction.md'; } | $(DOXYGEN) -
+	# Doxygen keeps the backslash of a bar in a table's cell.
+	sed -i 's/\\|/|/g' $(REFERENCE)/html/md_*.html

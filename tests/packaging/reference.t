@@ -32,6 +32,12 @@ has_every_guide() {
 }
 check 'each guide is a page' has_every_guide
 
+shows_no_markup() { ! grep -rlE 'ilinebr|&lt;/?(td|tr|p|code)&gt;|&lt;td class|\\\|' "$pages" --include='*.html' --exclude='*_source.html'; }
+check 'no markup shows through the text' shows_no_markup
+
+names_no_folder() { ! grep -rlF -e "$PWD" -e "$folder" "$pages"; }
+check 'no page names the folder it was made in' names_no_folder
+
 cat >"$folder/links.py" <<'END'
 import re, sys
 from pathlib import Path
