@@ -7,8 +7,7 @@ REFERENCE = $(BUILD)/docs
 
 docs: $(REFERENCE)/html/index.html ## write the HTML reference into build/docs/html
 
-$(REFERENCE)/html/index.html: make/docs.mk docs/reference/Doxyfile docs/reference/chapters docs/reference/guide docs/reference/layout.xml docs/reference/reference.css man/header.py \
-    $(HEADER) $(wildcard docs/*.md)
+$(REFERENCE)/html/index.html: make/docs.mk $(wildcard docs/reference/*) man/header.py $(HEADER) $(wildcard docs/*.md)
 	rm -rf $(REFERENCE)
 	mkdir -p $(REFERENCE)/source
 	docs/reference/chapters --introduction $(HEADER) > $(REFERENCE)/source/introduction.md
@@ -17,4 +16,4 @@ $(REFERENCE)/html/index.html: make/docs.mk docs/reference/Doxyfile docs/referenc
 	    echo 'INPUT += $(REFERENCE)/source'; echo 'STRIP_FROM_PATH = . $(REFERENCE)/source'; echo 'STRIP_FROM_INC_PATH += $(REFERENCE)/source'; \
 	    echo 'USE_MDFILE_AS_MAINPAGE = $(REFERENCE)/source/introduction.md'; } | $(DOXYGEN) -
 	# Doxygen keeps the backslash of a bar in a table's cell.
-	sed -i 's/\\|/|/g' $(REFERENCE)/html/md_*.html
+	find $(REFERENCE)/html -name 'md_*.html' -exec sed -i 's/\\|/|/g' {} +
