@@ -141,7 +141,7 @@ pub unsafe extern "C" fn sock_address_port(address: *const sock_address) -> c_in
 pub unsafe extern "C" fn sock_address_equal(a: *const sock_address, b: *const sock_address) -> c_int {
     // SAFETY: C vouches for its pointers.
     let (a, b) = unsafe { (read_address(a), read_address(b)) };
-    boundary("address_equal", Subject::Nothing, || Ok(i32::from(matches!((a, b), (Ok(a), Ok(b)) if a == b)))) as c_int
+    boundary("address_equal", Subject::Nothing, || Ok(i32::from(matches!((a, b), (Ok(a), Ok(b)) if a.same_place(&b))))) as c_int
 }
 
 /// Resolves a name to addresses, as sock_open does before it connects.

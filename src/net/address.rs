@@ -37,6 +37,8 @@ fn scope(f: &mut Formatter, index: u32) -> Result {
 fn unix(f: &mut Formatter, name: &UnixName) -> Result {
     let (mark, rest) = match name.as_bytes() {
         [0, rest @ ..] => ("@", rest),
+        // A path that would read as an abstract name.
+        path @ [b'@', ..] => ("./", path),
         path => ("", path),
     };
     f.write_str("unix:")?;

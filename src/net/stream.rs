@@ -102,7 +102,12 @@ fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usiz
 
 /// Receives by `receive`, which asks for `size` bytes, waiting as long as `call` may. What comes is counted.
 #[inline]
-fn receive(pinned: &Pinned, call: &mut Call, size: usize, mut receive: impl FnMut(i32) -> crate::sys::Result<usize>) -> Result<usize> {
+fn receive(
+    pinned: &Pinned,
+    call: &mut Call,
+    size: usize,
+    mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
+) -> Result<usize> {
     let socket = pinned.socket();
     socket.check_fatal()?;
     let patience = pinned.side().patience.load(Ordering::Relaxed);

@@ -159,6 +159,16 @@ impl Address {
         }
     }
 
+    /// Whether both name the same place. The flow label of IPv6 is not part of a place.
+    pub fn same_place(&self, other: &Address) -> bool {
+        match (self, other) {
+            (Address::Ip(SocketAddr::V6(one)), Address::Ip(SocketAddr::V6(other))) => {
+                (one.ip(), one.port(), one.scope_id()) == (other.ip(), other.port(), other.scope_id())
+            }
+            (one, other) => one == other,
+        }
+    }
+
     pub fn port(&self) -> Option<u16> {
         match self {
             Address::Ip(address) => Some(address.port()),
