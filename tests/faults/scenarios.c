@@ -11,7 +11,7 @@
 #include "harness.h"
 #include "network.h"
 
-int64_t patience_ms = 300;
+int64_t patience_ms = 100;
 const char *failed_step = "";
 static int64_t first_code;
 
