@@ -1,7 +1,8 @@
 //! Files, as far as unix sockets are files.
 
-use super::{Result, check};
-use std::ffi::CStr;
+use super::{AsRawFd, Errno, OwnedFd, RawFd, Result, check, restart};
+use std::ffi::{CStr, CString};
+use std::os::fd::FromRawFd;
 
 /// Which file a path names: device and inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,25 +11,42 @@ pub struct Identity {
     inode: u64,
 }
 
+/// What lstat(2) tells of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    pub identity: Identity,
+    pub is_socket: bool,
+    /// The permission bits.
+    pub mode: u32,
+}
+
 const LONGEST_PATH: usize = 256;
 
 fn with_path<T>(path: &[u8], call: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
     let mut text = [0; LONGEST_PATH];
     if path.len() >= LONGEST_PATH {
-        return Err(super::Errno::ENAMETOOLONG);
+        return Err(Errno::ENAMETOOLONG);
     }
     text[..path.len()].copy_from_slice(path);
-    call(CStr::from_bytes_until_nul(&text).map_err(|_| super::Errno::EINVAL)?)
+    call(CStr::from_bytes_until_nul(&text).map_err(|_| Errno::EINVAL)?)
+}
+
+fn status_of(stat: &libc::stat) -> Status {
+    Status {
+        identity: Identity { device: stat.st_dev as _, inode: stat.st_ino as _ },
+        is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK,
+        mode: (stat.st_mode & 0o7777) as _,
+    }
 }
 
 /// lstat(2).
-pub fn identity(path: &[u8]) -> Result<Identity> {
+pub fn status(path: &[u8]) -> Result<Status> {
     with_path(path, |path| {
         // SAFETY: all zeros is a valid stat.
         let mut stat: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: a NUL-terminated path, and a stat to write to.
         check(unsafe { libc::lstat(path.as_ptr(), &mut stat) })?;
-        Ok(Identity { device: stat.st_dev as _, inode: stat.st_ino as _ })
+        Ok(status_of(&stat))
     })
 }
 
@@ -36,4 +54,51 @@ pub fn identity(path: &[u8]) -> Result<Identity> {
 pub fn unlink(path: &[u8]) -> Result<()> {
     // SAFETY: a NUL-terminated path.
     with_path(path, |path| check(unsafe { libc::unlink(path.as_ptr()) }).map(drop))
+}
+
+/// open(2) of the directory that a path is in, to be locked.
+pub fn open_directory_of(path: &[u8]) -> Result<OwnedFd> {
+    let directory = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => &path[..=slash],
+        None => b".".as_slice(),
+    };
+    open(directory, libc::O_RDONLY | libc::O_DIRECTORY)
+}
+
+fn open(path: &[u8], flags: i32) -> Result<OwnedFd> {
+    with_path(path, |path| {
+        // SAFETY: a NUL-terminated path; without O_CREAT there is no third argument.
+        let descriptor = restart(|| check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) }))?;
+        // SAFETY: open has just returned this descriptor; nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    })
+}
+
+/// flock(2), exclusive, without waiting. EAGAIN where somebody else has it.
+pub fn try_lock(file: &OwnedFd) -> Result<()> {
+    // SAFETY: no pointers.
+    restart(|| check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })).map(drop)
+}
+
+/// fchmod(2). Of a socket that is not bound yet, these become the most that its path will have.
+pub fn set_mode(descriptor: RawFd, mode: u32) -> Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fchmod(descriptor, mode as libc::mode_t) }).map(drop)
+}
+
+/// chmod(2) of the file at `path` if it is `file`: whatever else may stand there by now, and where a symbolic link points to, is
+/// left alone.
+pub fn set_path_mode(path: &[u8], file: Identity, mode: u32) -> Result<()> {
+    let held = open(path, libc::O_PATH | libc::O_NOFOLLOW)?;
+    // SAFETY: all zeros is a valid stat.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a stat to write to.
+    check(unsafe { libc::fstat(held.as_raw_fd(), &mut stat) })?;
+    if status_of(&stat).identity != file {
+        return Err(Errno::ENOENT);
+    }
+    // A descriptor of O_PATH takes no fchmod; its name under /proc takes chmod.
+    let name = CString::new(format!("/proc/self/fd/{}", held.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a NUL-terminated path.
+    check(unsafe { libc::chmod(name.as_ptr(), mode as libc::mode_t) }).map(drop)
 }

@@ -59,3 +59,8 @@ pub fn random() -> u64 {
     let seed = super::clock::now() as u64 ^ (bytes.as_ptr() as u64) << 20 ^ u64::from(std::process::id()) << 40;
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed >> 29
 }
+
+/// getpid(2).
+pub fn id() -> u32 {
+    std::process::id()
+}
