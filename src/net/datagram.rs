@@ -1,28 +1,644 @@
-//! Datagrams.
+//! Datagrams: UDP and unix, one by one and in batches.
+//!
+//! Several threads may send and receive at once: calls take no turns, but for those that share a [`Joined`] datagram.
+//!
+//! Datagrams that the kernel joins (UDP_GRO) must not reach a caller who cannot tell them apart. So the first receiving call
+//! on a handle decides for good: a batch whose every buffer holds the longest datagram turns joining on, any other call leaves it
+//! off. Where it is on, calls that take one datagram get it from a buffer inside the library that the joined one went to.
 
+use super::address::Address;
 use super::error::{Code, Error, Result};
-use super::registry::Pinned;
-use super::wait::Call;
+use super::listen::{self, family_of};
+use super::local;
+use super::name::{Host, Protocol, Request};
+use super::options::{Options, Use};
+use super::registry::{self, Direction, Handle, Pinned};
+use super::resolve;
+use super::socket::{Kind, Socket};
+use super::wait::{self, Call};
+use crate::sys::address::interface_index;
+use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST};
+use crate::sys::socket::{self, Family, Type};
+use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
+use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 
-pub fn read(_: &Pinned, _: &mut Call, _: &mut [u8]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+/// A socket connected to the first of the peer's addresses that the kernel has a way to.
+pub fn open(request: Request, options: &Options) -> Result<Handle> {
+    options.check(Use::UdpOpen)?;
+    let target = request.parse(Protocol::Udp)?;
+    if target.port == 0 && !matches!(target.host, Host::Unix(_)) {
+        return Err(Error::invalid("nobody can be reached at port 0"));
+    }
+    let started = clock::now();
+    let until = if options.timeout_ms == 0 { wait::NEVER } else { wait::after(started, options.timeout_ms) };
+    let mut addresses = match &target.host {
+        Host::Name(name) => resolve::lookup(name, target.port, options.family(), until)?,
+        Host::Default => loopback(target.port)?,
+        _ => target.literal().into_iter().collect(),
+    };
+    addresses.retain(|address| options.family().is_none_or(|family| family == family_of(address)));
+    if addresses.is_empty() {
+        return Err(Error::with(Code::NoHost, "the host has no address of the wanted family"));
+    }
+    let resolved = clock::now();
+    let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, options))?;
+    let attempts = addresses.iter().take_while(|address| **address != peer).count() as u32 + 1;
+    insert(socket, family_of(&peer), options, |socket| {
+        let mut details = socket.details();
+        details.bound = bound;
+        details.peer = Some(peer.unmapped());
+        details.resolve_us = (resolved - started) / 1000;
+        details.connect_us = (clock::now() - resolved) / 1000;
+        details.attempts = attempts;
+    })
 }
-pub fn peek(_: &Pinned, _: &mut Call, _: &mut [u8]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+/// No datagram tells whether anybody is there. IPv4 comes first: it reaches those who listen on every address, too.
+fn loopback(port: u16) -> Result<Vec<Address>> {
+    let mut addresses = Vec::new();
+    addresses.try_reserve_exact(2)?;
+    let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    addresses.extend(both.map(|ip| Address::Ip(SocketAddr::new(ip, port))));
+    Ok(addresses)
 }
-pub fn try_read(_: &Pinned, _: &mut [u8]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+type Bound = (OwnedFd, Option<Box<local::BoundPath>>);
+
+fn connect(address: &Address, options: &Options) -> Result<Bound> {
+    let family = family_of(address);
+    let socket = make(family, options)?;
+    let mut bound = None;
+    if let Some(own) = own_address(address, options)? {
+        bound = bind_to(&socket, &own, options)?;
+    }
+    socket::connect(socket.as_raw_fd(), address).map_err(|errno| match errno {
+        // The kernel's words for having no free port left.
+        Errno::EAGAIN if family != Family::Unix => no_port().errno(errno),
+        errno => errno.into(),
+    })?;
+    Ok((socket, bound))
 }
-pub fn read_parts(_: &Pinned, _: &mut Call, _: &mut [IoSliceMut]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+fn make(family: Family, options: &Options) -> Result<OwnedFd> {
+    let socket = socket::socket(family, Type::Datagram, 0)?;
+    if options.reuse_address > 0 {
+        option::set(socket.as_raw_fd(), option::REUSE_ADDRESS, 1)?;
+    }
+    options.configure(socket.as_raw_fd())?;
+    Ok(socket)
 }
-pub fn write(_: &Pinned, _: &mut Call, _: &[u8]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+fn no_port() -> Error {
+    Error::with(Code::AddressNotAvailable, "no local port is free")
 }
-pub fn try_write(_: &Pinned, _: &[u8]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+/// What `local_host` and `local_port` say, for a peer at `address`.
+fn own_address(address: &Address, options: &Options) -> Result<Option<Address>> {
+    let (host, port) = (options.local_host, options.local_port);
+    if host.is_none() && port.is_none() {
+        return Ok(None);
+    }
+    let unix = host.is_some_and(|host| host.to_bytes().starts_with(b"unix:"));
+    let own = Request { host, port: if unix { port } else { port.or(Some(c"0")) } }.parse(Protocol::Udp)?;
+    let any: IpAddr = match family_of(address) {
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let own = match own.host {
+        Host::Default => Address::Ip(SocketAddr::new(any, own.port)),
+        Host::Name(_) => return Err(Error::invalid("option local_host is not a literal address")),
+        _ => own.literal().ok_or(Error::new(Code::Internal))?,
+    };
+    if family_of(&own) != family_of(address) {
+        return Err(Error::invalid("option local_host is of another family than the peer"));
+    }
+    Ok(Some(own))
 }
-pub fn write_parts(_: &Pinned, _: &mut Call, _: &[IoSlice]) -> Result<usize> {
-    Err(Error::new(Code::NotSupported))
+
+fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Option<Box<local::BoundPath>>> {
+    if let Address::Unix(name) = address {
+        return local::bind(socket, *name, options);
+    }
+    socket::bind(socket.as_raw_fd(), address)?;
+    Ok(None)
+}
+
+/// A socket that receives at an address of this machine, from everybody.
+pub fn bind(request: Request, options: &Options) -> Result<Handle> {
+    options.check(Use::UdpBind)?;
+    let target = request.parse(Protocol::Udp)?;
+    let unix = matches!(target.host, Host::Unix(_));
+    if !unix && (options.unix_mode != 0 || options.unix_replace != 0) {
+        return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
+    }
+    if !unix && options.family() == Some(Family::Unix) {
+        return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
+    }
+    let addresses = listen::local_addresses(&target, options)?;
+    let ((socket, bound), address) = listen::bind_first(&addresses, |address| {
+        let socket = make(family_of(address), options)?;
+        listen::choose_families(&socket, address, options)?;
+        let bound = bind_to(&socket, address, options)?;
+        Ok((socket, bound))
+    })?;
+    insert(socket, family_of(&address), options, |socket| socket.details().bound = bound)
+}
+
+fn insert(socket: OwnedFd, family: Family, options: &Options, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
+    registry::insert(socket, Kind::Datagram, options.io_timeout(), |socket| {
+        socket.set_family(family);
+        socket.spin_us.store(options.spin_us, Ordering::Relaxed);
+        prepare(socket);
+    })
+}
+
+/// A datagram to `to`, or to the connected peer where that is none.
+pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
+    let family = pinned.socket().family();
+    send(&pinned, &mut Call::new(), |descriptor| system::send_to(descriptor, bytes, to, family))
+}
+
+/// The same for a `pinned` handle that is connected.
+pub fn write(pinned: &Pinned, call: &mut Call, bytes: &[u8]) -> Result<usize> {
+    send(pinned, call, |descriptor| socket::send(descriptor, bytes))
+}
+
+pub fn write_parts(pinned: &Pinned, call: &mut Call, parts: &[IoSlice]) -> Result<usize> {
+    if parts.len() > socket::PARTS {
+        return Err(Error::invalid("a datagram has at most 1024 parts"));
+    }
+    send(pinned, call, |descriptor| socket::send_parts(descriptor, parts))
+}
+
+pub fn try_write(pinned: &Pinned, bytes: &[u8]) -> Result<usize> {
+    pinned.socket().check_unreported()?;
+    let length = socket::send(pinned.descriptor(), bytes).map_err(|errno| send_error(pinned, errno))?;
+    count(pinned, length);
+    Ok(length)
+}
+
+/// Sends by `attempt`, waiting for room as long as `call` may. How many bytes went.
+fn send(pinned: &Pinned, call: &mut Call, attempt: impl Fn(RawFd) -> sys::Result<usize>) -> Result<usize> {
+    pinned.socket().check_unreported()?;
+    let mut pause = 1;
+    loop {
+        match attempt(pinned.descriptor()) {
+            Ok(length) => {
+                count(pinned, length);
+                return Ok(length);
+            }
+            Err(errno) => wait_for_room(pinned, call, &mut pause, send_error(pinned, errno))?,
+        }
+    }
+}
+
+fn send_error(pinned: &Pinned, errno: Errno) -> Error {
+    match errno {
+        Errno::EAFNOSUPPORT => Error::invalid("the address is of another family than the socket").errno(errno),
+        // An unbound socket takes a port when it first sends: EAGAIN is also the kernel's word for having none left.
+        Errno::EAGAIN if has_no_port(pinned) => no_port().errno(errno),
+        errno => pinned.transfer_error(errno),
+    }
+}
+
+fn has_no_port(pinned: &Pinned) -> bool {
+    socket::local_address(pinned.descriptor()).is_ok_and(|own| own.port() == Some(0))
+}
+
+/// After a send that failed: waits, if it failed for want of room.
+#[cold]
+fn wait_for_room(pinned: &Pinned, call: &mut Call, pause: &mut i64, error: Error) -> Result<()> {
+    const LONGEST_PAUSE: i64 = 10;
+    if !error.would_block() {
+        return Err(error);
+    }
+    let socket = pinned.socket();
+    if socket.family() == Some(Family::Unix) && socket::peer_address(pinned.descriptor()).is_err() {
+        // The queue of one of many receivers is full, which poll does not tell: it says that others have room.
+        call.pause(pinned, *pause)?;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        return Ok(());
+    }
+    call.ready(pinned)
+}
+
+/// Counts what was moved: other calls of the direction may be inside.
+fn count(pinned: &Pinned, bytes: usize) {
+    pinned.side().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+/// Sends them in order. How many went: fewer than all only before one that failed, whose error comes if it is the first.
+pub fn send_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
+    let mut call = Call::new();
+    pinned.socket().check_unreported()?;
+    let mut sent = 0;
+    while sent < datagrams.len() {
+        match send_some(&pinned, &mut call, &mut datagrams[sent..]) {
+            Ok(count) => sent += count,
+            Err(error) if sent == 0 => return Err(error),
+            Err(error) => {
+                keep_refusal(&pinned, &error);
+                break;
+            }
+        }
+    }
+    Ok(sent)
+}
+
+/// That a datagram was refused is told once, by whichever call comes next. If that call also moved datagrams, the one after it tells.
+fn keep_refusal(pinned: &Pinned, error: &Error) {
+    if error.errno == Errno::ECONNREFUSED.0 && pinned.socket().family() != Some(Family::Unix) {
+        pinned.socket().report_later(Errno::ECONNREFUSED);
+    }
+}
+
+fn send_some(pinned: &Pinned, call: &mut Call, datagrams: &mut [Datagram]) -> Result<usize> {
+    let family = pinned.socket().family();
+    if !datagrams[0].is_one_message(family) {
+        return send_cut(pinned, call, &mut datagrams[0], false);
+    }
+    let mut pause = 1;
+    loop {
+        match system::send_batch(pinned.descriptor(), datagrams, family) {
+            Ok(sent) => {
+                count(pinned, datagrams[..sent].iter().map(|datagram| datagram.size()).sum());
+                return Ok(sent);
+            }
+            Err(errno) if datagrams[0].cut().is_some() && cannot_cut(errno) => {
+                return send_cut(pinned, call, &mut datagrams[0], true);
+            }
+            Err(errno) => wait_for_room(pinned, call, &mut pause, send_error(pinned, errno))?,
+        }
+    }
+}
+
+/// What sendmsg says of UDP_SEGMENT where the kernel (before 4.18), the device, or the path's MTU does not allow it.
+fn cannot_cut(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::EOPNOTSUPP | Errno::ENOPROTOOPT)
+}
+
+/// Sends one entry in several messages.
+fn send_cut(pinned: &Pinned, call: &mut Call, datagram: &mut Datagram, by_hand: bool) -> Result<usize> {
+    let family = pinned.socket().family();
+    let (mut by_hand, mut pause) = (by_hand, 1);
+    datagram.set_length(0);
+    while datagram.length() < datagram.size() {
+        let done = datagram.length();
+        match system::send_cut(pinned.descriptor(), datagram, done, by_hand, family) {
+            Ok(length) => {
+                count(pinned, length);
+                datagram.set_length(done + length);
+            }
+            Err(errno) if !by_hand && cannot_cut(errno) => by_hand = true,
+            Err(errno) => {
+                wait_for_room(pinned, call, &mut pause, send_error(pinned, errno)).map_err(|error| error.after(done))?;
+            }
+        }
+    }
+    Ok(1)
+}
+
+/// After this many calls in a row that had to wait, they wait first, and after so many of those one tries first: see `stream.rs`.
+const PATIENT: u8 = 2;
+const DOUBT: u8 = 32;
+
+/// Receives by `attempt`, waiting as long as `call` may.
+fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -> sys::Result<T>) -> Result<T> {
+    pinned.socket().check_unreported()?;
+    let patience = pinned.side().patience.load(Ordering::Relaxed);
+    let mut waited = (PATIENT..DOUBT).contains(&patience);
+    let mut refused = None;
+    if waited {
+        // A datagram that is already there is delivered even after the deadline or a cancel.
+        match call.ready(pinned) {
+            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
+            other => other?,
+        }
+    }
+    loop {
+        match attempt(pinned.descriptor()) {
+            Ok(received) => {
+                let next = match waited {
+                    true if patience < DOUBT => patience + 1,
+                    true => PATIENT,
+                    false => 0,
+                };
+                if next != patience {
+                    pinned.side().patience.store(next, Ordering::Relaxed);
+                }
+                return Ok(received);
+            }
+            Err(Errno::EAGAIN) => {
+                if let Some(error) = refused {
+                    return Err(error);
+                }
+                waited = true;
+                call.ready(pinned)?;
+            }
+            Err(errno) => return Err(pinned.transfer_error(errno)),
+        }
+    }
+}
+
+/// The outcome of receiving a datagram of `whole` bytes into a buffer of `size`.
+fn received(pinned: &Pinned, whole: usize, size: usize) -> Result<usize> {
+    count(pinned, whole.min(size));
+    if whole <= size {
+        return Ok(whole);
+    }
+    Err(Error::text(Code::Truncated, format_args!("a datagram of {whole} bytes was cut to {size}")).after(size))
+}
+
+/// A datagram and its sender.
+pub fn receive_from(handle: Handle, buffer: &mut [u8], from: Option<&mut Endpoint>) -> Result<usize> {
+    let mut call = Call::new();
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
+    if arrive_joined(&pinned) {
+        drop(pinned);
+        let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+        return receive_one(&pinned, &mut call, buffer, from);
+    }
+    let family = pinned.socket().family();
+    let size = buffer.len();
+    let mut from = from;
+    let whole = receive(&pinned, &mut call, |descriptor| system::receive_from(descriptor, buffer, from.as_deref_mut(), family))?;
+    received(&pinned, whole, size)
+}
+
+/// The same where the caller has the turn to read.
+pub fn read(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
+    if arrive_joined(pinned) {
+        return receive_one(pinned, call, buffer, None);
+    }
+    let size = buffer.len();
+    let whole = receive(pinned, call, |descriptor| socket::receive(descriptor, buffer, socket::TRUNCATED_LENGTH))?;
+    received(pinned, whole, size)
+}
+
+pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [IoSliceMut]) -> Result<usize> {
+    if parts.len() > socket::PARTS {
+        return Err(Error::invalid("a datagram has at most 1024 parts"));
+    }
+    let size = parts.iter().map(|part| part.len()).sum();
+    if arrive_joined(pinned) {
+        let whole = with_next(pinned, Some(call), true, |bytes, _| scatter(bytes, parts))?;
+        return received(pinned, whole, size);
+    }
+    let whole = receive(pinned, call, |descriptor| system::receive_parts(descriptor, parts))?;
+    received(pinned, whole, size)
+}
+
+/// The next datagram, left where it is.
+pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
+    let size = buffer.len();
+    let whole = match arrive_joined(pinned) {
+        true => with_next(pinned, Some(call), false, |bytes, _| scatter(bytes, &mut [IoSliceMut::new(buffer)]))?,
+        false => {
+            let flags = socket::PEEK | socket::TRUNCATED_LENGTH;
+            receive(pinned, call, |descriptor| socket::receive(descriptor, buffer, flags))?
+        }
+    };
+    let length = whole.min(size);
+    if whole > size { Err(Error::new(Code::Truncated).after(length)) } else { Ok(length) }
+}
+
+pub fn try_read(pinned: &Pinned, buffer: &mut [u8]) -> Result<usize> {
+    let size = buffer.len();
+    let whole = match arrive_joined(pinned) {
+        true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [IoSliceMut::new(buffer)]))?,
+        false => {
+            pinned.socket().check_unreported()?;
+            socket::receive(pinned.descriptor(), buffer, socket::TRUNCATED_LENGTH)
+                .map_err(|errno| pinned.transfer_error(errno))?
+        }
+    };
+    received(pinned, whole, size)
+}
+
+/// Fills the buffers in order with as much as fits. The length of all.
+fn scatter(bytes: &[u8], parts: &mut [IoSliceMut]) -> usize {
+    let mut rest = bytes;
+    for part in parts {
+        let (head, tail) = rest.split_at(rest.len().min(part.len()));
+        part[..head.len()].copy_from_slice(head);
+        rest = tail;
+    }
+    bytes.len()
+}
+
+// Values of `Socket::arrival`.
+const UNDECIDED: u8 = 0;
+const SINGLY: u8 = 1;
+const JOINED: u8 = 2;
+
+/// Whether datagrams may arrive joined. A call that takes one settles that they do not, if nothing is settled yet.
+#[inline]
+fn arrive_joined(pinned: &Pinned) -> bool {
+    let arrival = &pinned.socket().arrival;
+    match arrival.load(Ordering::Relaxed) {
+        SINGLY => false,
+        UNDECIDED => {
+            arrival.compare_exchange(UNDECIDED, SINGLY, Ordering::AcqRel, Ordering::Acquire).unwrap_or_else(|now| now) == JOINED
+        }
+        _ => true,
+    }
+}
+
+/// The same for a batch, which asks for joined datagrams if each of its buffers is large enough.
+fn ask_for_joined(pinned: &Pinned, large: bool) -> bool {
+    let socket = pinned.socket();
+    if !large || socket.arrival.load(Ordering::Relaxed) != UNDECIDED {
+        return arrive_joined(pinned);
+    }
+    // First the decision: whoever finds it made is prepared for joined datagrams, and for single ones.
+    if socket.arrival.compare_exchange(UNDECIDED, JOINED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return arrive_joined(pinned);
+    }
+    if option::set(pinned.descriptor(), option::DATAGRAMS_JOINED, 1).is_err() {
+        socket.arrival.store(SINGLY, Ordering::Release); // unix sockets, and kernels before 5.0
+    }
+    arrive_joined(pinned)
+}
+
+/// An adopted socket arrives with its owner's choice.
+pub fn adopt_arrival(socket: &Socket, descriptor: RawFd) {
+    if option::get(descriptor, option::DATAGRAMS_JOINED).is_ok_and(|on| on != 0) {
+        socket.arrival.store(JOINED, Ordering::Relaxed);
+    }
+}
+
+/// Before the descriptor is handed over: its new owner does not expect joined datagrams.
+pub fn stop_joining(pinned: &Pinned) {
+    if pinned.socket().arrival.load(Ordering::Relaxed) == JOINED {
+        // It was possible to turn on; at worst it stays on.
+        let _ = option::set(pinned.descriptor(), option::DATAGRAMS_JOINED, 0);
+    }
+}
+
+/// Waits for one, and takes what is there. How many.
+pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
+    let mut call = Call::new();
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
+    if datagrams.is_empty() {
+        return Ok(0);
+    }
+    let large = datagrams.iter().all(|datagram| datagram.size() >= LONGEST);
+    let joined = ask_for_joined(&pinned, large);
+    if joined && (!large || pinned.socket().buffered() > 0) {
+        drop(pinned);
+        let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+        return receive_one_by_one(&pinned, &mut call, datagrams);
+    }
+    let family = pinned.socket().family();
+    let mut got = receive(&pinned, &mut call, |descriptor| system::receive_batch(descriptor, datagrams, joined, family))?;
+    while got < datagrams.len() && got % system::BATCH == 0 {
+        match system::receive_batch(pinned.descriptor(), &mut datagrams[got..], joined, family) {
+            Ok(more) => got += more,
+            Err(Errno::EAGAIN) => break,
+            Err(errno) => {
+                keep_refusal(&pinned, &errno.into());
+                break;
+            }
+        }
+    }
+    count(&pinned, datagrams[..got].iter().map(|datagram| datagram.length()).sum());
+    Ok(got)
+}
+
+fn receive_one_by_one(pinned: &Pinned, call: &mut Call, datagrams: &mut [Datagram]) -> Result<usize> {
+    let mut got = 0;
+    for datagram in datagrams {
+        let call = if got == 0 { Some(&mut *call) } else { None };
+        match with_next(pinned, call, true, |bytes, from| datagram.put(bytes, from)) {
+            Ok(()) => got += 1,
+            Err(error) if got == 0 => return Err(error),
+            Err(error) => {
+                keep_refusal(pinned, &error);
+                break;
+            }
+        }
+        count(pinned, datagram.length());
+    }
+    Ok(got)
+}
+
+/// Datagrams of one size (the last may be shorter) from one sender, in the order in which they arrived.
+pub struct Joined {
+    memory: Vec<u8>,
+    start: usize,
+    end: usize,
+    segment: usize,
+    /// Whether there is any: the first may be empty.
+    any: bool,
+    from: Endpoint,
+}
+
+impl Joined {
+    fn new() -> Result<Box<Joined>> {
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(LONGEST)?;
+        memory.resize(LONGEST, 0);
+        Ok(Box::new(Joined { memory, start: 0, end: 0, segment: 0, any: false, from: Endpoint::NONE }))
+    }
+
+    fn fill(&mut self, descriptor: RawFd, family: Option<Family>) -> sys::Result<()> {
+        let (length, segment) = system::receive_joined(descriptor, &mut self.memory, &mut self.from, family)?;
+        let segment = segment.map_or(length, |segment| segment as usize).max(1);
+        (self.start, self.end, self.segment, self.any) = (0, length, segment, true);
+        Ok(())
+    }
+
+    fn first(&self) -> &[u8] {
+        &self.memory[self.start..self.end.min(self.start + self.segment)]
+    }
+
+    fn drop_first(&mut self) {
+        self.start += self.first().len();
+        self.any = self.start < self.end;
+    }
+}
+
+/// One datagram of those that arrived joined. The caller has the turn to read.
+fn receive_one(pinned: &Pinned, call: &mut Call, buffer: &mut [u8], from: Option<&mut Endpoint>) -> Result<usize> {
+    let size = buffer.len();
+    let whole = with_next(pinned, Some(call), true, |bytes, sender| {
+        if let Some(from) = from {
+            *from = *sender;
+        }
+        scatter(bytes, &mut [IoSliceMut::new(buffer)])
+    })?;
+    received(pinned, whole, size)
+}
+
+/// Shows `work` the next datagram, and drops it unless it is only looked at. Without a `call` it does not wait.
+fn with_next<T>(pinned: &Pinned, call: Option<&mut Call>, take: bool, work: impl FnOnce(&[u8], &Endpoint) -> T) -> Result<T> {
+    let socket = pinned.socket();
+    if socket.details().joined.is_none() {
+        socket.details().joined = Some(Joined::new()?);
+    }
+    let family = socket.family();
+    let fill = |descriptor| match &mut socket.details().joined {
+        Some(joined) if joined.any => Ok(()),
+        Some(joined) => joined.fill(descriptor, family),
+        None => Err(Errno::ENOMEM),
+    };
+    match call {
+        _ if socket.buffered() > 0 => {}
+        Some(call) => receive(pinned, call, fill)?,
+        None => {
+            socket.check_unreported()?;
+            fill(pinned.descriptor()).map_err(|errno| pinned.transfer_error(errno))?;
+        }
+    }
+    let mut details = socket.details();
+    let joined = details.joined.as_mut().ok_or(Error::new(Code::Internal))?;
+    let result = work(joined.first(), &joined.from);
+    if take {
+        joined.drop_first();
+    }
+    // An empty datagram that was only looked at counts too.
+    let left = if joined.any { (joined.end - joined.start).max(1) } else { 0 };
+    socket.set_buffered(&details, left);
+    Ok(result)
+}
+
+/// Becomes a member of a multicast group on a device, or where the kernel's routes say.
+pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, member: bool) -> Result<()> {
+    let group = Request { host: Some(group), port: Some(c"0") }.parse_literal()?;
+    let Address::Ip(group) = group else {
+        return Err(Error::invalid("the group is not an IP address"));
+    };
+    if !group.ip().is_multicast() {
+        return Err(Error::invalid("the group is not a multicast address"));
+    }
+    let interface = match (device, &group) {
+        (Some(device), _) => interface_index(device).map_err(|errno| no_device(device).errno(errno))?,
+        (None, SocketAddr::V6(group)) => group.scope_id(),
+        (None, SocketAddr::V4(_)) => 0,
+    };
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
+    match (pinned.socket().family(), group.ip()) {
+        (Some(Family::V4 | Family::V6), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
+        _ => return Err(Error::invalid("the group is of another family than the socket")),
+    }
+    let descriptor = pinned.descriptor();
+    if member {
+        // Without this a socket gets what any socket of the machine has joined. Old kernels know it for IPv4 only.
+        let all = if group.is_ipv4() { option::MULTICAST_ALL } else { option::V6_MULTICAST_ALL };
+        let _ = option::set(descriptor, all, 0);
+    }
+    option::set_membership(descriptor, group.ip(), interface, member).map_err(|errno| match errno {
+        Errno::ENODEV => Error::with(Code::Unreachable, "no route to the group: name a device").errno(errno),
+        errno => errno.into(),
+    })
+}
+
+fn no_device(device: &CStr) -> Error {
+    let name = device.to_bytes();
+    Error::text(Code::InvalidArgument, format_args!("no such device: {}", name[..name.len().min(64)].escape_ascii()))
 }

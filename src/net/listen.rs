@@ -87,11 +87,7 @@ fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
     if options.reuse_address >= 0 {
         option::set(descriptor, option::REUSE_ADDRESS, 1)?;
     }
-    if family == Family::V6 {
-        let wildcard = matches!(address, Address::Ip(address) if address.ip().is_unspecified());
-        let both = wildcard && options.v6_only <= 0 && options.family() != Some(Family::V6);
-        option::set(descriptor, option::V6_ONLY, (!both).into())?;
-    }
+    choose_families(&socket, address, options)?;
     options.configure(descriptor)?;
     options.configure_tcp(descriptor)?;
     system::bind(descriptor, address)?;
@@ -100,6 +96,15 @@ fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
     }
     start(descriptor, options)?;
     Ok(socket)
+}
+
+/// Whether a socket for IPv6 takes IPv4 too: where it is for every address and nobody said otherwise.
+pub fn choose_families(socket: &OwnedFd, address: &Address, options: &Options) -> Result<()> {
+    let Address::Ip(address @ SocketAddr::V6(_)) = address else {
+        return Ok(());
+    };
+    let both = address.ip().is_unspecified() && options.v6_only <= 0 && options.family() != Some(Family::V6);
+    Ok(option::set(socket.as_raw_fd(), option::V6_ONLY, (!both).into())?)
 }
 
 pub fn start(descriptor: i32, options: &Options) -> Result<()> {

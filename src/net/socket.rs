@@ -4,7 +4,6 @@ use super::error::{Code, Error, Result};
 use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
 use crate::sys::address::Address;
-use crate::sys::shared::Shared;
 use crate::sys::socket::Family;
 use crate::sys::{Errno, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
@@ -41,6 +40,10 @@ pub struct Socket {
     pub adopted_blocking: AtomicBool,
     /// The error that ended the connection, once a call has reported it; 0: none.
     fatal: AtomicI32,
+    /// An error that a batch of datagrams met after some of them: the next call reports it. 0: none.
+    unreported: AtomicI32,
+    /// Whether datagrams arrive joined (`datagram.rs`).
+    pub arrival: AtomicU8,
     /// How long a call looks again and again before it sleeps.
     pub spin_us: AtomicI64,
     /// Bytes in the read-ahead, for those who only want to know.
@@ -58,10 +61,12 @@ pub struct Details {
     pub peer: Option<Address>,
     /// A listener's path, to be unlinked if it is still its own.
     pub bound: Option<Box<super::local::BoundPath>>,
+    /// Datagrams that arrived joined and are handed out one by one.
+    pub joined: Option<Box<super::datagram::Joined>>,
     pub resolve_us: i64,
     pub connect_us: i64,
     pub attempts: u32,
-    pub poller: Option<Shared<super::poller::Poller>>,
+    pub poller: Option<std::sync::Arc<super::poller::Poller>>,
     /// The pollers that watch this handle.
     pub registrations: Vec<super::poller::Registration>,
     /// What a listener hands to the connections it accepts.
@@ -76,6 +81,8 @@ impl Socket {
             family: AtomicU8::new(0),
             adopted_blocking: AtomicBool::new(false),
             fatal: AtomicI32::new(0),
+            unreported: AtomicI32::new(0),
+            arrival: AtomicU8::new(0),
             spin_us: AtomicI64::new(0),
             buffered: AtomicU32::new(0),
             watched: AtomicBool::new(false),
@@ -89,6 +96,8 @@ impl Socket {
         self.family.store(0, Ordering::Relaxed);
         self.adopted_blocking.store(false, Ordering::Relaxed);
         self.fatal.store(0, Ordering::Relaxed);
+        self.unreported.store(0, Ordering::Relaxed);
+        self.arrival.store(0, Ordering::Relaxed);
         self.spin_us.store(0, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
         self.watched.store(false, Ordering::Relaxed);
@@ -133,12 +142,16 @@ impl Socket {
     pub fn with_read_ahead<T>(&self, work: impl FnOnce(&mut ReadAhead) -> T) -> T {
         let mut details = self.details();
         let result = work(&mut details.read_ahead);
-        let length = details.read_ahead.len() as u32;
-        self.buffered.store(length, Ordering::Relaxed);
+        self.set_buffered(&details, details.read_ahead.len());
+        result
+    }
+
+    /// Tells, also the pollers, how many bytes are inside the library.
+    pub fn set_buffered(&self, details: &Details, length: usize) {
+        self.buffered.store(length as u32, Ordering::Relaxed);
         if length > 0 && self.watched.load(Ordering::Relaxed) {
             super::poller::read_ahead(&details.registrations);
         }
-        result
     }
 
     /// Fails with the error that ended the connection, if one has been reported.
@@ -154,6 +167,23 @@ impl Socket {
     #[inline]
     pub fn flows(&self) -> bool {
         self.kind.load(Ordering::Relaxed) == Kind::Stream as u8 && self.fatal.load(Ordering::Relaxed) == 0
+    }
+
+    /// Fails, once, with what [`Socket::report_later`] was told.
+    #[inline]
+    pub fn check_unreported(&self) -> Result<()> {
+        if self.unreported.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        match self.unreported.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(Errno(errno).into()),
+        }
+    }
+
+    /// Keeps an error for the next call, where this one has moved something.
+    pub fn report_later(&self, errno: Errno) {
+        self.unreported.store(errno.0, Ordering::Relaxed);
     }
 }
 

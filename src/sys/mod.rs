@@ -3,6 +3,7 @@
 //! What a platform must provide:
 //! - `address`    socket addresses to and from the kernel's form; interface names
 //! - `socket`     making, connecting, accepting, sending and receiving without ever blocking or raising SIGPIPE
+//! - `datagram`   datagrams, one or many at a call, with the offloads of UDP
 //! - `option`     socket options by name
 //! - `poll`       waiting for descriptors with nanosecond timeouts
 //! - `epoll`      readiness of many descriptors
@@ -12,12 +13,12 @@
 //! - `names`      the resolver and the services database
 //! - `process`    whether the process has forked; random bits
 //! - `memory`     searching bytes
-//! - `shared`     shared ownership whose allocation may fail
 //!
 //! All descriptors are close-on-exec from birth. A failed call is an [`Errno`].
 
 pub mod address;
 pub mod clock;
+pub mod datagram;
 pub mod epoll;
 pub mod event;
 pub mod file;
@@ -26,7 +27,6 @@ pub mod names;
 pub mod option;
 pub mod poll;
 pub mod process;
-pub mod shared;
 pub mod socket;
 
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};

@@ -2,6 +2,7 @@
 
 use super::{AsRawFd, Errno, RawFd, Result, check};
 use std::mem::size_of;
+use std::net::IpAddr;
 
 /// A socket option whose value is an int.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,11 +42,14 @@ options! {
     TOS = IPPROTO_IP IP_TOS;
     MULTICAST_TTL = IPPROTO_IP IP_MULTICAST_TTL;
     MULTICAST_LOOP = IPPROTO_IP IP_MULTICAST_LOOP;
+    MULTICAST_ALL = IPPROTO_IP IP_MULTICAST_ALL;
     V6_ONLY = IPPROTO_IPV6 IPV6_V6ONLY;
     V6_HOPS = IPPROTO_IPV6 IPV6_UNICAST_HOPS;
     V6_CLASS = IPPROTO_IPV6 IPV6_TCLASS;
     V6_MULTICAST_HOPS = IPPROTO_IPV6 IPV6_MULTICAST_HOPS;
     V6_MULTICAST_LOOP = IPPROTO_IPV6 IPV6_MULTICAST_LOOP;
+    V6_MULTICAST_ALL = IPPROTO_IPV6 IPV6_MULTICAST_ALL;
+    DATAGRAMS_JOINED = SOL_UDP UDP_GRO;
 }
 
 pub fn set(descriptor: impl AsRawFd, name: Name, value: i32) -> Result<()> {
@@ -97,6 +101,28 @@ pub fn bind_to_device(descriptor: impl AsRawFd, device: &[u8]) -> Result<()> {
     let (level, option) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
     // SAFETY: `length` bytes are read from `device`.
     check(unsafe { libc::setsockopt(descriptor.as_raw_fd(), level, option, device.as_ptr().cast(), length) }).map(drop)
+}
+
+/// IP_ADD_MEMBERSHIP, IPV6_ADD_MEMBERSHIP and their opposites. Interface 0 is the kernel's choice.
+pub fn set_membership(descriptor: impl AsRawFd, group: IpAddr, interface: u32, member: bool) -> Result<()> {
+    let descriptor = descriptor.as_raw_fd();
+    match group {
+        IpAddr::V4(group) => {
+            let request = libc::ip_mreqn {
+                imr_multiaddr: libc::in_addr { s_addr: u32::from_ne_bytes(group.octets()) },
+                imr_address: libc::in_addr { s_addr: 0 },
+                imr_ifindex: interface as i32,
+            };
+            let option = if member { libc::IP_ADD_MEMBERSHIP } else { libc::IP_DROP_MEMBERSHIP };
+            set_value(descriptor, libc::IPPROTO_IP, option, &request)
+        }
+        IpAddr::V6(group) => {
+            let group = libc::in6_addr { s6_addr: group.octets() };
+            let request = libc::ipv6_mreq { ipv6mr_multiaddr: group, ipv6mr_interface: interface };
+            let option = if member { libc::IPV6_ADD_MEMBERSHIP } else { libc::IPV6_DROP_MEMBERSHIP };
+            set_value(descriptor, libc::IPPROTO_IPV6, option, &request)
+        }
+    }
 }
 
 /// What TCP_INFO tells of a connection: round-trip time in microseconds, and segments sent again.

@@ -1,0 +1,873 @@
+/* UDP and unix datagrams: one by one and in batches, truncation, errors, waiting. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+enum { LONGEST = 65507, LARGE = 65536 };
+
+static sock_address address_of(sock_t s)
+{
+    sock_address own;
+    CHECK(sock_local_address(s, &own), ==, 0);
+    return own;
+}
+
+static sock_t bound(void)
+{
+    sock_t s = sock_udp_bind("127.0.0.1", "0", NULL);
+    CHECK(s, >, 0);
+    return s;
+}
+
+/* Two sockets connected to each other. */
+static void connected_pair(sock_t pair[2])
+{
+    sock_t probe = bound();
+    char port[8];
+    snprintf(port, sizeof port, "%d", port_of(probe));
+    CHECK(sock_close(probe), ==, 0);
+    pair[0] = sock_udp_open("127.0.0.1", port, NULL);
+    CHECK(pair[0], >, 0);
+    pair[1] = sock_udp_open("127.0.0.1", port_text(port_of(pair[0])), SOCK_OPTIONS(.local_host = "127.0.0.1", .local_port = port));
+    CHECK(pair[1], >, 0);
+}
+
+static void close_both(sock_t a, sock_t b)
+{
+    CHECK(sock_close(a), ==, 0);
+    CHECK(sock_close(b), ==, 0);
+}
+
+static void check_text(const sock_address *address, const char *expected)
+{
+    char text[SOCK_ADDRESS_TEXT];
+    CHECK(sock_address_format(address, text, sizeof text), >, 0);
+    context("%s, expected %s", text, expected);
+    CHECK(strcmp(text, expected), ==, 0);
+    context(NULL);
+}
+
+static void a_datagram_arrives_whole_with_its_sender(void)
+{
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+    for (int i = 0; i < 2; i++) {
+        sock_t a = sock_udp_bind(hosts[i], "0", NULL), b = sock_udp_bind(hosts[i], "0", NULL);
+        if (a == SOCK_EADDRNOTAVAIL) {
+            note("no address %s here", hosts[i]);
+            continue;
+        }
+        CHECK(a, >, 0);
+        CHECK(b, >, 0);
+        sock_address to = address_of(b), own = address_of(a), from;
+        char buffer[100] = {0};
+        CHECK(sock_send_to(a, "hello", 5, &to), ==, 5);
+        CHECK(sock_recv_from(b, buffer, sizeof buffer, &from), ==, 5);
+        CHECK(memcmp(buffer, "hello", 5), ==, 0);
+        CHECK(sock_address_equal(&from, &own), ==, 1);
+        CHECK(sock_send_to(b, "back", 4, &from), ==, 4);
+        CHECK(sock_recv_from(a, buffer, sizeof buffer, NULL), ==, 4);
+        close_both(a, b);
+    }
+}
+
+static void a_wildcard_socket_speaks_both_families(void)
+{
+    sock_t all = sock_udp_bind(NULL, "0", NULL);
+    CHECK(all, >, 0);
+    const char *port = port_text(port_of(all));
+    sock_t four = sock_udp_open("127.0.0.1", port, NULL), six = sock_udp_open("::1", port, NULL);
+    CHECK(four, >, 0);
+    CHECK(six, >, 0);
+    sock_t peers[] = {four, six};
+    for (int i = 0; i < 2; i++) {
+        char byte, expected[40];
+        sock_address from;
+        CHECK(sock_write(peers[i], "x", 1), ==, 1);
+        CHECK(sock_recv_from(all, &byte, 1, &from), ==, 1);
+        snprintf(expected, sizeof expected, i == 0 ? "127.0.0.1:%d" : "[::1]:%d", port_of(peers[i]));
+        check_text(&from, expected);
+        CHECK(sock_send_to(all, "y", 1, &from), ==, 1);
+        CHECK(sock_read(peers[i], &byte, 1), ==, 1);
+        CHECK(byte, ==, 'y');
+        sock_datagram one = {.data = "z", .size = 1, .address = from};
+        CHECK(sock_send_batch(all, &one, 1), ==, 1);
+        CHECK(sock_read(peers[i], &byte, 1), ==, 1);
+        CHECK(byte, ==, 'z');
+        one.data = &byte;
+        CHECK(sock_write(peers[i], "w", 1), ==, 1);
+        CHECK(sock_recv_batch(all, &one, 1), ==, 1);
+        check_text(&one.address, expected);
+    }
+    close_both(four, six);
+    CHECK(sock_close(all), ==, 0);
+}
+
+static void an_ipv6_only_socket_refuses_ipv4(void)
+{
+    sock_t six = sock_udp_bind(NULL, "0", SOCK_OPTIONS(.v6_only = SOCK_ON));
+    CHECK(six, >, 0);
+    sock_address four;
+    CHECK(sock_address_parse("127.0.0.1", "9", &four), ==, 0);
+    CHECK(sock_send_to(six, "x", 1, &four), <, 0);
+    CHECK(sock_close(six), ==, 0);
+}
+
+static void addresses_of_the_wrong_family_and_port_are_refused(void)
+{
+    sock_t s = bound();
+    sock_address six, zero, path, garbage;
+    CHECK(sock_address_parse("::1", "9", &six), ==, 0);
+    CHECK(sock_address_parse("127.0.0.1", "0", &zero), ==, 0);
+    CHECK(sock_address_parse("unix:/nowhere", NULL, &path), ==, 0);
+    memset(&garbage, 0xff, sizeof garbage);
+    CHECK(sock_send_to(s, "x", 1, &six), ==, SOCK_EINVAL);
+    CHECK(sock_send_to(s, "x", 1, &zero), ==, SOCK_EINVAL);
+    CHECK(sock_send_to(s, "x", 1, &path), ==, SOCK_EINVAL);
+    CHECK(sock_send_to(s, "x", 1, &garbage), ==, SOCK_EINVAL);
+    CHECK(sock_send_to(s, "x", 1, NULL), ==, SOCK_ENOTCONN);
+    CHECK(sock_write(s, "x", 1), ==, SOCK_ENOTCONN);
+    CHECK(sock_udp_open("127.0.0.1", "0", NULL), ==, SOCK_EINVAL);
+    CHECK(sock_udp_open("127.1", "9", NULL), ==, SOCK_EINVAL);
+    CHECK(sock_udp_open("127.0.0.1", "9", SOCK_OPTIONS(.nodelay = SOCK_ON)), ==, SOCK_EINVAL);
+    CHECK(sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.backlog = 1)), ==, SOCK_EINVAL);
+    CHECK(sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.unix_mode = 0600)), ==, SOCK_EINVAL);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void wrong_kinds_are_refused(void)
+{
+    sock_t s = bound(), l = listen_local();
+    sock_datagram one = {0};
+    char byte;
+    CHECK(sock_accept(s), ==, SOCK_ETYPE);
+    CHECK(sock_read_line(s, &byte, 1), ==, SOCK_ETYPE);
+    CHECK(sock_read_exact(s, &byte, 1), ==, SOCK_ETYPE);
+    CHECK(sock_send_to(l, "x", 1, NULL), ==, SOCK_ETYPE);
+    CHECK(sock_recv_from(l, &byte, 1, NULL), ==, SOCK_ETYPE);
+    CHECK(sock_send_batch(l, &one, 1), ==, SOCK_ETYPE);
+    CHECK(sock_recv_batch(l, &one, 1), ==, SOCK_ETYPE);
+    CHECK(sock_join(l, "239.1.2.3", NULL), ==, SOCK_ETYPE);
+    CHECK(sock_recv_from(0, &byte, 1, NULL), ==, SOCK_EHANDLE);
+    CHECK(sock_send_batch(s, NULL, 1), ==, SOCK_EINVAL);
+    CHECK(sock_recv_batch(s, NULL, 1), ==, SOCK_EINVAL);
+    one.size = 1;
+    CHECK(sock_send_batch(s, &one, 1), ==, SOCK_EINVAL); /* data is NULL */
+    CHECK(sock_send_batch(s, NULL, 0), ==, 0);
+    CHECK(sock_recv_batch(s, NULL, 0), ==, 0);
+    CHECK(sock_recv_from(s, NULL, 1, NULL), ==, SOCK_EINVAL);
+    close_both(s, l);
+}
+
+static void empty_datagrams_are_datagrams(void)
+{
+    sock_t pair[2];
+    char buffer[8];
+    connected_pair(pair);
+    CHECK(sock_write(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_send_to(pair[0], NULL, 0, NULL), ==, 0);
+    CHECK(sock_write(pair[0], "end", 3), ==, 3);
+    CHECK(sock_read(pair[1], buffer, sizeof buffer), ==, 0);
+    CHECK(sock_recv_from(pair[1], buffer, sizeof buffer, NULL), ==, 0);
+    CHECK(sock_read(pair[1], buffer, sizeof buffer), ==, 3);
+    CHECK(sock_send_to(pair[0], NULL, 0, NULL), ==, 0);
+    CHECK(sock_recv_from(pair[1], NULL, 0, NULL), ==, 0);
+    CHECK(sock_try_read(pair[1], buffer, sizeof buffer), ==, SOCK_EAGAIN);
+    close_both(pair[0], pair[1]);
+}
+
+static void a_longer_datagram_fills_the_buffer_and_says_so(void)
+{
+    sock_t pair[2];
+    char buffer[5] = {0};
+    connected_pair(pair);
+    sock_address from = {0}, own = address_of(pair[0]);
+    for (int i = 0; i < 6; i++) CHECK(sock_write(pair[0], "0123456789", 10), ==, 10);
+    CHECK(sock_recv_from(pair[1], buffer, 4, &from), ==, SOCK_ETRUNC);
+    CHECK(memcmp(buffer, "0123", 5), ==, 0);
+    CHECK(sock_last_count(), ==, 4);
+    CHECK(sock_address_equal(&from, &own), ==, 1);
+    CHECK(sock_read(pair[1], buffer, 4), ==, SOCK_ETRUNC);
+    CHECK(sock_last_count(), ==, 4);
+    CHECK(sock_peek(pair[1], buffer, 4), ==, SOCK_ETRUNC); /* and leaves it there */
+    struct iovec parts[] = {{buffer, 1}, {buffer + 1, 3}};
+    CHECK(sock_readv(pair[1], parts, 2), ==, SOCK_ETRUNC);
+    CHECK(sock_last_count(), ==, 4);
+    CHECK(sock_try_read(pair[1], buffer, 4), ==, SOCK_ETRUNC);
+    CHECK(sock_recv_from(pair[1], NULL, 0, NULL), ==, SOCK_ETRUNC);
+    CHECK(sock_last_count(), ==, 0);
+    sock_datagram one = {.data = buffer, .size = 4};
+    CHECK(sock_recv_batch(pair[1], &one, 1), ==, 1);
+    CHECK(one.length, ==, 4);
+    CHECK(one.flags, ==, SOCK_TRUNCATED);
+    CHECK(sock_try_read(pair[1], buffer, 4), ==, SOCK_EAGAIN);
+    close_both(pair[0], pair[1]);
+}
+
+static void every_reading_call_takes_one_datagram(void)
+{
+    sock_t pair[2];
+    char a[4], b[4];
+    connected_pair(pair);
+    struct iovec out[] = {{"ab", 2}, {"cd", 2}}, in[] = {{a, 1}, {b, 4}};
+    for (int i = 0; i < 3; i++) CHECK(sock_writev(pair[0], out, 2), ==, 4);
+    CHECK(sock_try_write(pair[0], "last", 4), ==, 4);
+    CHECK(sock_peek(pair[1], b, 4), ==, 4);
+    CHECK(sock_readv(pair[1], in, 2), ==, 4);
+    CHECK(a[0], ==, 'a');
+    CHECK(memcmp(b, "bcd", 3), ==, 0);
+    CHECK(sock_read(pair[1], b, 4), ==, 4);
+    CHECK(sock_try_read(pair[1], b, 4), ==, 4);
+    CHECK(sock_recv_from(pair[1], b, 4, NULL), ==, 4);
+    CHECK(memcmp(b, "last", 4), ==, 0);
+    sock_info info = {.size = sizeof info};
+    CHECK(sock_get_info(pair[1], &info), ==, 0);
+    CHECK(info.kind, ==, SOCK_KIND_DATAGRAM);
+    CHECK(info.bytes_read, ==, 16);
+    CHECK(sock_get_info(pair[0], &info), ==, 0);
+    CHECK(info.bytes_written, ==, 16);
+    close_both(pair[0], pair[1]);
+}
+
+static void the_largest_datagram_passes_and_a_larger_one_is_refused(void)
+{
+    sock_t pair[2];
+    char *out = malloc(LONGEST + 1), *in = malloc(LONGEST + 1);
+    connected_pair(pair);
+    pattern(out, LONGEST + 1, 7);
+    CHECK(sock_write(pair[0], out, LONGEST), ==, LONGEST);
+    CHECK(sock_read(pair[1], in, LONGEST + 1), ==, LONGEST);
+    CHECK(pattern_mismatch(in, LONGEST, 7), ==, LONGEST);
+    CHECK(sock_write(pair[0], out, LONGEST + 1), ==, SOCK_EMSGSIZE);
+    sock_datagram one = {.data = out, .size = LONGEST + 1};
+    CHECK(sock_send_batch(pair[0], &one, 1), ==, SOCK_EMSGSIZE);
+    CHECK(sock_try_read(pair[1], in, LONGEST), ==, SOCK_EAGAIN);
+    close_both(pair[0], pair[1]);
+    free(out);
+    free(in);
+}
+
+static void a_connected_socket_hears_only_its_peer(void)
+{
+    sock_t pair[2], stranger = bound();
+    char buffer[8];
+    connected_pair(pair);
+    sock_address to = address_of(pair[1]);
+    CHECK(sock_send_to(stranger, "evil", 4, &to), ==, 4);
+    CHECK(sock_write(pair[0], "good", 4), ==, 4);
+    CHECK(sock_read(pair[1], buffer, sizeof buffer), ==, 4);
+    CHECK(memcmp(buffer, "good", 4), ==, 0);
+    CHECK(sock_try_read(pair[1], buffer, sizeof buffer), ==, SOCK_EAGAIN);
+    close_both(pair[0], pair[1]);
+    CHECK(sock_close(stranger), ==, 0);
+}
+
+/* A socket connected to a port where nobody is. */
+static sock_t connected_to_nobody(void)
+{
+    sock_t gone = bound();
+    sock_t s = sock_udp_open("127.0.0.1", port_text(port_of(gone)), NULL);
+    CHECK(s, >, 0);
+    CHECK(sock_close(gone), ==, 0);
+    return s;
+}
+
+static void a_refused_datagram_is_told_once_and_the_socket_lives_on(void)
+{
+    char byte;
+    sock_t s = connected_to_nobody();
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(sock_write(s, "x", 1), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_set_timeout(s, SOCK_READ, 20), ==, 0);
+    CHECK(sock_read(s, &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(sock_recv_from(s, &byte, 1, NULL), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void a_refusal_wakes_a_blocked_read(void)
+{
+    char byte;
+    sock_t s = connected_to_nobody();
+    call read = {.run = call_read, .socket = s, .buffer = &byte, .size = 1};
+    call_start(&read);
+    call_wait_asleep(&read);
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(call_join(&read), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void an_unconnected_socket_hears_of_no_refusal(void)
+{
+    sock_t s = bound(), friend = bound(), gone = bound();
+    sock_address nobody = address_of(gone), to = address_of(s);
+    char byte;
+    CHECK(sock_close(gone), ==, 0);
+    CHECK(sock_send_to(s, "x", 1, &nobody), ==, 1);
+    CHECK(sock_send_to(s, "x", 1, &nobody), ==, 1);
+    CHECK(sock_try_read(s, &byte, 1), ==, SOCK_EAGAIN);
+    CHECK(sock_send_to(friend, "y", 1, &to), ==, 1);
+    CHECK(sock_recv_from(s, &byte, 1, NULL), ==, 1);
+    close_both(s, friend);
+}
+
+static void a_batch_that_is_refused_midway_tells_it_afterwards(void)
+{
+    sock_t s = connected_to_nobody();
+    sock_datagram batch[4];
+    memset(batch, 0, sizeof batch);
+    for (int i = 0; i < 4; i++) {
+        batch[i].data = "x";
+        batch[i].size = 1;
+    }
+    int64_t sent = sock_send_batch(s, batch, 4);
+    CHECK(sent, >=, 1);
+    for (int64_t i = 0; i < sent; i++) CHECK(batch[i].length, ==, 1);
+    CHECK(sock_write(s, "x", 1), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void a_batch_stops_before_the_entry_that_fails(void)
+{
+    sock_t a = bound(), b = bound();
+    static char large[LONGEST + 1];
+    sock_address to = address_of(b), six;
+    CHECK(sock_address_parse("::1", "9", &six), ==, 0);
+    for (int kind = 0; kind < 2; kind++) {
+        sock_datagram batch[5];
+        memset(batch, 0, sizeof batch);
+        for (int i = 0; i < 5; i++) {
+            batch[i].data = large;
+            batch[i].size = (size_t)i + 1;
+            batch[i].address = to;
+        }
+        if (kind == 0) batch[3].size = LONGEST + 1;
+        if (kind == 1) batch[3].address = six;
+        CHECK(sock_send_batch(a, batch, 5), ==, 3);
+        CHECK(sock_send_batch(a, batch + 3, 2), ==, kind == 0 ? SOCK_EMSGSIZE : SOCK_EINVAL);
+        CHECK(sock_send_batch(a, batch + 4, 1), ==, 1);
+        sock_datagram in[8];
+        char room[8][8];
+        memset(in, 0, sizeof in);
+        for (int i = 0; i < 8; i++) {
+            in[i].data = room[i];
+            in[i].size = 8;
+        }
+        CHECK(sock_recv_batch(b, in, 8), ==, 4);
+        CHECK(in[2].length, ==, 3);
+        CHECK(in[3].length, ==, 5);
+    }
+    close_both(a, b);
+}
+
+static void batches_larger_than_one_system_call_keep_their_order(void)
+{
+    enum { COUNT = 150 };
+    sock_t a = bound(), b = bound();
+    sock_address to = address_of(b), own = address_of(a);
+    static sock_datagram out[COUNT], in[COUNT + 10];
+    static uint32_t sent[COUNT], got[COUNT + 10];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        sent[i] = i * 2654435761u;
+        out[i] = (sock_datagram){.data = &sent[i], .size = 1 + i % 4, .address = to};
+    }
+    for (uint32_t i = 0; i < COUNT + 10; i++) in[i] = (sock_datagram){.data = &got[i], .size = 4, .flags = 99, .segment = 99};
+    CHECK(sock_send_batch(a, out, COUNT), ==, COUNT);
+    CHECK(sock_recv_batch(b, in, COUNT + 10), ==, COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        CHECK(out[i].length, ==, 1 + i % 4);
+        CHECK(in[i].length, ==, 1 + i % 4);
+        CHECK(memcmp(&got[i], &sent[i], 1 + i % 4), ==, 0);
+        CHECK(in[i].flags, ==, 0);
+        CHECK(in[i].segment, ==, 0);
+        CHECK(sock_address_equal(&in[i].address, &own), ==, 1);
+    }
+    close_both(a, b);
+}
+
+/* Receives `size` bytes of pattern, in pieces of `segment`, through any one call. */
+typedef int64_t (*receive)(sock_t s, char *buffer, size_t size);
+static int64_t by_recv_from(sock_t s, char *buffer, size_t size) { return sock_recv_from(s, buffer, size, NULL); }
+static int64_t by_read(sock_t s, char *buffer, size_t size) { return sock_read(s, buffer, size); }
+static int64_t by_try_read(sock_t s, char *buffer, size_t size) { return sock_try_read(s, buffer, size); }
+static int64_t by_readv(sock_t s, char *buffer, size_t size)
+{
+    struct iovec parts[] = {{buffer, 1}, {buffer + 1, size - 1}};
+    return sock_readv(s, parts, 2);
+}
+static int64_t by_peek(sock_t s, char *buffer, size_t size)
+{
+    char again[2000];
+    int64_t length = sock_peek(s, buffer, size);
+    CHECK(sock_read(s, again, sizeof again), ==, length);
+    CHECK(memcmp(again, buffer, (size_t)length), ==, 0);
+    return length;
+}
+static int64_t by_batch(sock_t s, char *buffer, size_t size)
+{
+    sock_datagram one = {.data = buffer, .size = size};
+    CHECK(sock_recv_batch(s, &one, 1), ==, 1);
+    CHECK(one.segment, ==, 0);
+    CHECK(one.flags, ==, 0);
+    return (int64_t)one.length;
+}
+static const receive receivers[] = {by_recv_from, by_read, by_try_read, by_readv, by_peek, by_batch};
+enum { RECEIVERS = sizeof receivers / sizeof receivers[0] };
+
+static void expect_pieces(sock_t s, receive receive, size_t size, size_t segment)
+{
+    char buffer[2000];
+    for (size_t done = 0; done < size;) {
+        size_t expected = size - done < segment ? size - done : segment;
+        CHECK(receive(s, buffer, sizeof buffer), ==, expected);
+        CHECK(pattern_mismatch(buffer, expected, done), ==, expected);
+        done += expected;
+    }
+    CHECK(sock_try_read(s, buffer, sizeof buffer), ==, SOCK_EAGAIN);
+}
+
+static void a_segmented_entry_arrives_as_datagrams_of_that_size(void)
+{
+    static char data[20000];
+    static const struct { size_t size, segment; } forms[] = {{10000, 1000}, {10001, 1000}, {999, 1000}, {1000, 1000}, {2, 1}, {100, 1}};
+    pattern(data, sizeof data, 0);
+    for (size_t form = 0; form < sizeof forms / sizeof forms[0]; form++) {
+        for (int i = 0; i < RECEIVERS; i++) {
+            sock_t a = bound(), b = bound();
+            context("form %zu, receiver %d", form, i);
+            sock_datagram out = {.data = data, .size = forms[form].size, .segment = (uint32_t)forms[form].segment, .address = address_of(b)};
+            CHECK(sock_send_batch(a, &out, 1), ==, 1);
+            CHECK(out.length, ==, out.size);
+            expect_pieces(b, receivers[i], out.size, out.segment);
+            close_both(a, b);
+        }
+    }
+    context(NULL);
+}
+
+static bool joins(sock_t s)
+{
+    int on = 0;
+    socklen_t length = sizeof on;
+    return getsockopt(sock_fd(s), IPPROTO_UDP, UDP_GRO, &on, &length) == 0 && on;
+}
+
+/* Makes `s` a socket whose datagrams arrive joined: its first receiving call has large buffers. */
+static void ask_for_joined(sock_t from, sock_t s)
+{
+    static char room[LARGE];
+    sock_datagram one = {.data = room, .size = sizeof room};
+    sock_address to = address_of(s);
+    CHECK(sock_send_to(from, "first", 5, &to), ==, 5);
+    CHECK(sock_recv_batch(s, &one, 1), ==, 1);
+    CHECK(one.length, ==, 5);
+}
+
+static void large_buffers_get_joined_datagrams_with_their_size(void)
+{
+    static char data[54 * 1200], room[LARGE];
+    sock_t a = bound(), b = bound();
+    ask_for_joined(a, b);
+    if (!joins(b)) skip("this kernel has no UDP_GRO");
+    pattern(data, sizeof data, 0);
+    sock_datagram out = {.data = data, .size = sizeof data, .segment = 1200, .address = address_of(b)};
+    sock_datagram in = {.data = room, .size = sizeof room};
+    sock_address own = address_of(a);
+    CHECK(sock_send_batch(a, &out, 1), ==, 1);
+    size_t got = 0;
+    bool joined = false;
+    while (got < sizeof data) {
+        CHECK(sock_recv_batch(b, &in, 1), ==, 1);
+        CHECK(pattern_mismatch(room, in.length, got), ==, in.length);
+        CHECK(sock_address_equal(&in.address, &own), ==, 1);
+        CHECK(in.flags, ==, 0);
+        joined |= in.length > 1200;
+        CHECK(in.length <= 1200 || in.segment == 1200, ==, true);
+        got += in.length;
+    }
+    CHECK(got, ==, sizeof data);
+    CHECK(joined, ==, true);
+    close_both(a, b);
+}
+
+static void joined_datagrams_never_reach_who_takes_one(void)
+{
+    static char data[10500];
+    pattern(data, sizeof data, 0);
+    for (int i = 0; i < RECEIVERS; i++) {
+        sock_t a = bound(), b = bound();
+        context("receiver %d", i);
+        ask_for_joined(a, b);
+        sock_datagram out = {.data = data, .size = sizeof data, .segment = 1000, .address = address_of(b)};
+        CHECK(sock_send_batch(a, &out, 1), ==, 1);
+        expect_pieces(b, receivers[i], sizeof data, 1000);
+        CHECK(sock_buffered(b), ==, 0);
+        /* A short buffer costs the rest of one datagram only, and an empty one is one. */
+        char buffer[2000];
+        sock_address from, own = address_of(a), to = address_of(b);
+        CHECK(sock_send_batch(a, &out, 1), ==, 1);
+        CHECK(sock_send_to(a, NULL, 0, &to), ==, 0);
+        CHECK(sock_recv_from(b, buffer, 10, &from), ==, SOCK_ETRUNC);
+        CHECK(sock_last_count(), ==, 10);
+        CHECK(sock_address_equal(&from, &own), ==, 1);
+        CHECK(receivers[i](b, buffer, sizeof buffer), ==, 1000);
+        CHECK(pattern_mismatch(buffer, 1000, 1000), ==, 1000);
+        sock_datagram in[20];
+        static char rooms[20][1500];
+        for (int k = 0; k < 20; k++) in[k] = (sock_datagram){.data = rooms[k], .size = sizeof rooms[k]};
+        CHECK(sock_recv_batch(b, in, 20), ==, 10);
+        CHECK(in[8].length, ==, 500);
+        CHECK(in[9].length, ==, 0);
+        CHECK(sock_buffered(b), ==, 0);
+        close_both(a, b);
+    }
+    context(NULL);
+}
+
+static void small_buffers_leave_joining_off(void)
+{
+    sock_t a = bound(), b = bound();
+    static char data[3000], room[LARGE];
+    char small[100];
+    sock_address to = address_of(b);
+    CHECK(sock_send_to(a, "x", 1, &to), ==, 1);
+    CHECK(sock_recv_from(b, small, sizeof small, NULL), ==, 1);
+    sock_datagram out = {.data = data, .size = sizeof data, .segment = 1000, .address = to};
+    CHECK(sock_send_batch(a, &out, 1), ==, 1);
+    for (int i = 0; i < 3; i++) {
+        sock_datagram in = {.data = room, .size = sizeof room};
+        CHECK(sock_recv_batch(b, &in, 1), ==, 1);
+        CHECK(in.length, ==, 1000);
+        CHECK(in.segment, ==, 0);
+    }
+    CHECK(joins(b), ==, false);
+    close_both(a, b);
+}
+
+static void data_of_any_size_is_segmented(void)
+{
+    /* More segments, and more bytes, than the kernel takes at once; and segments larger than a packet of the loopback. */
+    static const struct { size_t size, segment; } forms[] = {{4000, 10}, {200000, 1400}, {20000, 9000}};
+    static char data[200000];
+    char buffer[10000];
+    pattern(data, sizeof data, 0);
+    for (size_t form = 0; form < 3; form++) {
+        sock_t a = bound(), b = sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.receive_buffer = 4 << 20));
+        int granted = 0;
+        socklen_t length = sizeof granted;
+        CHECK(getsockopt(sock_fd(b), SOL_SOCKET, SO_RCVBUF, &granted, &length), ==, 0);
+        context("form %zu, room for %d", form, granted);
+        size_t size = forms[form].size, segment = forms[form].segment;
+        /* What waits in the queue costs more than its bytes. */
+        size_t most = (size_t)granted / (segment + 1000) * segment;
+        if (size > most) size = most;
+        sock_datagram out = {.data = data, .size = size, .segment = (uint32_t)segment, .address = address_of(b)};
+        CHECK(sock_send_batch(a, &out, 1), ==, 1);
+        CHECK(out.length, ==, size);
+        for (size_t done = 0; done < size;) {
+            size_t expected = size - done < segment ? size - done : segment;
+            CHECK(sock_read(b, buffer, sizeof buffer), ==, expected);
+            CHECK(pattern_mismatch(buffer, expected, done), ==, expected);
+            done += expected;
+        }
+        close_both(a, b);
+    }
+    context(NULL);
+}
+
+static void broadcast_needs_the_option(void)
+{
+    sock_t s = sock_udp_bind(NULL, "0", SOCK_OPTIONS(.family = SOCK_IPV4));
+    sock_address all;
+    CHECK(sock_address_parse("255.255.255.255", "9", &all), ==, 0);
+    int64_t refused = sock_send_to(s, "x", 1, &all);
+    CHECK(refused == SOCK_EACCES || refused == SOCK_EUNREACH, ==, true);
+    int on = 1;
+    CHECK(setsockopt(sock_fd(s), SOL_SOCKET, SO_BROADCAST, &on, sizeof on), ==, 0);
+    int64_t sent = sock_send_to(s, "x", 1, &all);
+    CHECK(sent == 1 || sent == SOCK_EUNREACH, ==, true); /* without a network there is nowhere to send it */
+    CHECK(sock_close(s), ==, 0);
+}
+
+static int64_t call_recv_from(call *c) { return sock_recv_from(c->socket, c->buffer, c->size, NULL); }
+static int64_t call_recv_batch(call *c)
+{
+    sock_datagram one = {.data = c->buffer, .size = c->size};
+    return sock_recv_batch(c->socket, &one, 1);
+}
+
+static void every_receiving_call_ends_as_streams_do(void)
+{
+    static int64_t (*const calls[])(call *) = {call_recv_from, call_recv_batch, call_read, call_peek, call_readv};
+    static char room[LARGE];
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        context("call %zu", i);
+        sock_t s = bound();
+        call c = {.run = calls[i], .socket = s, .buffer = room, .size = sizeof room};
+        CHECK(sock_set_timeout(s, SOCK_READ, 30), ==, 0);
+        int64_t begin = now_ms();
+        CHECK(calls[i](&c), ==, SOCK_ETIMEDOUT);
+        CHECK(now_ms() - begin, >=, 29);
+        CHECK(sock_set_timeout(s, SOCK_READ, SOCK_FOREVER), ==, 0);
+        call_start(&c);
+        call_wait_asleep(&c);
+        CHECK(sock_set_deadline(s, SOCK_READ, 10), ==, 0);
+        CHECK(call_join(&c), ==, SOCK_ETIMEDOUT);
+        /* What is there is delivered even so. */
+        sock_address own = address_of(s);
+        CHECK(sock_send_to(s, "x", 1, &own), ==, 1);
+        CHECK(calls[i](&c), ==, 1);
+        sock_try_read(s, room, sizeof room);
+        CHECK(sock_set_deadline(s, SOCK_READ, SOCK_FOREVER), ==, 0);
+        call_start(&c);
+        call_wait_asleep(&c);
+        CHECK(sock_cancel(s), ==, 0);
+        CHECK(call_join(&c), ==, SOCK_ECANCELED);
+        CHECK(sock_close(s), ==, 0);
+
+        s = c.socket = bound();
+        call_start(&c);
+        call_wait_asleep(&c);
+        CHECK(sock_close(s), ==, 0);
+        CHECK(call_join(&c), ==, SOCK_ECLOSED);
+    }
+    context(NULL);
+}
+
+static void several_threads_receive_at_once(void)
+{
+    enum { THREADS = 4 };
+    sock_t s = bound(), a = bound();
+    sock_address to = address_of(s);
+    call calls[THREADS];
+    char bytes[THREADS];
+    memset(calls, 0, sizeof calls);
+    for (int i = 0; i < THREADS; i++) {
+        calls[i].run = call_recv_from;
+        calls[i].socket = s;
+        calls[i].buffer = &bytes[i];
+        calls[i].size = 1;
+        call_start(&calls[i]);
+    }
+    for (int i = 0; i < THREADS; i++) call_wait_asleep(&calls[i]);
+    for (int i = 0; i < THREADS; i++) CHECK(sock_send_to(a, &(char){(char)('a' + i)}, 1, &to), ==, 1);
+    int seen = 0;
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(call_join(&calls[i]), ==, 1);
+        seen |= 1 << (bytes[i] - 'a');
+    }
+    CHECK(seen, ==, (1 << THREADS) - 1);
+    close_both(s, a);
+}
+
+static void the_second_to_bind_is_refused(void)
+{
+    sock_t a = bound();
+    const char *port = port_text(port_of(a));
+    CHECK(sock_udp_bind("127.0.0.1", port, NULL), ==, SOCK_EADDRINUSE);
+    CHECK(sock_udp_bind("192.0.2.77", "0", NULL), ==, SOCK_EADDRNOTAVAIL);
+    CHECK(sock_close(a), ==, 0);
+    sock_t one = sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.reuse_port = SOCK_ON));
+    sock_t two = sock_udp_bind("127.0.0.1", port_text(port_of(one)), SOCK_OPTIONS(.reuse_port = SOCK_ON));
+    CHECK(two, >, 0);
+    close_both(one, two);
+}
+
+static void the_default_host_is_the_loopback(void)
+{
+    sock_t b = bound();
+    sock_t a = sock_udp_open(NULL, port_text(port_of(b)), NULL);
+    char text[32], buffer[8];
+    CHECK(a, >, 0);
+    CHECK(sock_write(a, "x", 1), ==, 1);
+    CHECK(sock_read(b, buffer, 8), ==, 1);
+    snprintf(text, sizeof text, "127.0.0.1:%d", port_of(b));
+    sock_address peer;
+    CHECK(sock_peer_address(a, &peer), ==, 0);
+    check_text(&peer, text);
+    sock_t whole = sock_udp_open(text, NULL, NULL); /* the whole address in one */
+    CHECK(whole, >, 0);
+    CHECK(sock_peer_address(b, &peer), ==, SOCK_ENOTCONN);
+    close_both(a, b);
+    CHECK(sock_close(whole), ==, 0);
+}
+
+static char folder[64];
+
+static const char *unix_host(const char *name)
+{
+    static char hosts[4][128];
+    static int next;
+    char *host = hosts[next++ % 4];
+    if (folder[0] == '\0') {
+        strcpy(folder, "/tmp/sock-datagrams-XXXXXX");
+        CHECK(mkdtemp(folder) != NULL, ==, true);
+    }
+    snprintf(host, 128, "unix:%s/%s", folder, name);
+    return host;
+}
+
+static void unix_datagrams_keep_boundaries_and_names(void)
+{
+    sock_t server = sock_udp_bind(unix_host("server"), NULL, NULL);
+    CHECK(server, >, 0);
+    sock_t named = sock_udp_open(unix_host("server"), NULL, SOCK_OPTIONS(.local_host = unix_host("client")));
+    sock_t unnamed = sock_udp_open(unix_host("server"), NULL, NULL);
+    CHECK(named, >, 0);
+    CHECK(unnamed, >, 0);
+    char buffer[100];
+    sock_address from;
+    CHECK(sock_write(named, "one", 3), ==, 3);
+    CHECK(sock_write(named, "", 0), ==, 0);
+    CHECK(sock_write(unnamed, "three", 5), ==, 5);
+    CHECK(sock_recv_from(server, buffer, sizeof buffer, &from), ==, 3);
+    check_text(&from, unix_host("client"));
+    CHECK(sock_recv_from(server, buffer, sizeof buffer, &from), ==, 0);
+    CHECK(sock_send_to(server, "reply", 5, &from), ==, 5);
+    CHECK(sock_read(named, buffer, sizeof buffer), ==, 5);
+    CHECK(sock_recv_from(server, buffer, sizeof buffer, &from), ==, 5);
+    check_text(&from, "unix:");
+    CHECK(sock_send_to(server, "x", 1, &from), <, 0);
+    /* A batch with segments: the kernel does not cut these, so the library does. */
+    sock_datagram out = {.data = "abcdefg", .size = 7, .segment = 3};
+    CHECK(sock_send_batch(named, &out, 1), ==, 1);
+    CHECK(sock_read(server, buffer, sizeof buffer), ==, 3);
+    CHECK(sock_read(server, buffer, sizeof buffer), ==, 3);
+    CHECK(sock_read(server, buffer, sizeof buffer), ==, 1);
+    close_both(named, unnamed);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(rmdir(folder), ==, 0); /* both paths are gone */
+}
+
+static void a_unix_receiver_that_is_gone_refuses(void)
+{
+    sock_t server = sock_udp_bind(unix_host("gone"), NULL, NULL);
+    sock_t client = sock_udp_open(unix_host("gone"), NULL, NULL);
+    sock_address to = address_of(server);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(sock_write(client, "x", 1), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_write(client, "x", 1), <, 0);
+    sock_t other = sock_udp_bind(unix_host("other"), NULL, NULL);
+    CHECK(sock_send_to(other, "x", 1, &to), ==, SOCK_ENOENT);
+    CHECK(sock_udp_open(unix_host("gone"), NULL, NULL), ==, SOCK_ENOENT);
+    close_both(client, other);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+static void a_full_unix_queue_makes_the_sender_wait(void)
+{
+    sock_t server = sock_udp_bind(unix_host("full"), NULL, NULL);
+    sock_t connected = sock_udp_open(unix_host("full"), NULL, NULL);
+    sock_t free_sender = sock_udp_bind(unix_host("free"), NULL, NULL);
+    sock_address to = address_of(server);
+    while (sock_try_write(connected, "x", 1) == 1) {}
+    CHECK(sock_set_timeout(connected, SOCK_WRITE, 30), ==, 0);
+    CHECK(sock_set_timeout(free_sender, SOCK_WRITE, 30), ==, 0);
+    int64_t begin = now_ms();
+    CHECK(sock_write(connected, "x", 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_send_to(free_sender, "x", 1, &to), ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - begin, >=, 58);
+    CHECK(sock_set_timeout(connected, SOCK_WRITE, SOCK_FOREVER), ==, 0);
+    CHECK(sock_set_timeout(free_sender, SOCK_WRITE, SOCK_FOREVER), ==, 0);
+    call write = {.run = call_write, .socket = connected, .buffer = "y", .size = 1};
+    call_start(&write);
+    call_wait_asleep(&write);
+    char byte;
+    CHECK(sock_read(server, &byte, 1), ==, 1);
+    CHECK(sock_read(server, &byte, 1), ==, 1);
+    CHECK(call_join(&write), ==, 1);
+    while (sock_try_read(server, &byte, 1) == 1) {}
+    CHECK(sock_send_to(free_sender, "z", 1, &to), ==, 1);
+    close_both(connected, free_sender);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+static void abstract_datagram_sockets_need_no_file(void)
+{
+    char name[64], text[SOCK_ADDRESS_TEXT];
+    snprintf(name, sizeof name, "unix:@sock-datagrams-%d-%lld", (int)getpid(), (long long)now_us());
+    sock_t server = sock_udp_bind(name, NULL, NULL);
+    CHECK(server, >, 0);
+    CHECK(sock_udp_bind(name, NULL, NULL), ==, SOCK_EADDRINUSE);
+    sock_t client = sock_udp_open(name, NULL, NULL);
+    CHECK(sock_write(client, "x", 1), ==, 1);
+    CHECK(sock_read(server, text, sizeof text), ==, 1);
+    close_both(client, server);
+}
+
+static void a_batch_fits_a_thread_of_64_kib(void);
+static void *batch_on_a_small_stack(void *argument)
+{
+    sock_t *pair = argument;
+    sock_datagram out = {.data = "abcdef", .size = 6, .segment = 2};
+    static char room[LARGE];
+    CHECK(sock_send_batch(pair[0], &out, 1), ==, 1);
+    for (size_t got = 0; got < 6;) {
+        sock_datagram in = {.data = room, .size = sizeof room};
+        CHECK(sock_recv_batch(pair[1], &in, 1), ==, 1);
+        got += in.length;
+    }
+    return NULL;
+}
+static void a_batch_fits_a_thread_of_64_kib(void)
+{
+    sock_t pair[2];
+    connected_pair(pair);
+    pthread_attr_t small;
+    pthread_t thread;
+    pthread_attr_init(&small);
+    CHECK(pthread_attr_setstacksize(&small, 65536), ==, 0);
+    CHECK(pthread_create(&thread, &small, batch_on_a_small_stack, pair), ==, 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&small);
+    close_both(pair[0], pair[1]);
+}
+
+static const test_case cases[] = {
+    CASE(a_datagram_arrives_whole_with_its_sender),
+    CASE(a_wildcard_socket_speaks_both_families),
+    CASE(an_ipv6_only_socket_refuses_ipv4),
+    CASE(addresses_of_the_wrong_family_and_port_are_refused),
+    CASE(wrong_kinds_are_refused),
+    CASE(empty_datagrams_are_datagrams),
+    CASE(a_longer_datagram_fills_the_buffer_and_says_so),
+    CASE(every_reading_call_takes_one_datagram),
+    CASE(the_largest_datagram_passes_and_a_larger_one_is_refused),
+    CASE(a_connected_socket_hears_only_its_peer),
+    CASE(a_refused_datagram_is_told_once_and_the_socket_lives_on),
+    CASE(a_refusal_wakes_a_blocked_read),
+    CASE(an_unconnected_socket_hears_of_no_refusal),
+    CASE(a_batch_that_is_refused_midway_tells_it_afterwards),
+    CASE(a_batch_stops_before_the_entry_that_fails),
+    CASE(batches_larger_than_one_system_call_keep_their_order),
+    CASE(a_segmented_entry_arrives_as_datagrams_of_that_size),
+    CASE(large_buffers_get_joined_datagrams_with_their_size),
+    CASE(joined_datagrams_never_reach_who_takes_one),
+    CASE(small_buffers_leave_joining_off),
+    CASE(data_of_any_size_is_segmented),
+    CASE(broadcast_needs_the_option),
+    CASE(every_receiving_call_ends_as_streams_do),
+    CASE(several_threads_receive_at_once),
+    CASE(the_second_to_bind_is_refused),
+    CASE(the_default_host_is_the_loopback),
+    CASE(unix_datagrams_keep_boundaries_and_names),
+    CASE(a_unix_receiver_that_is_gone_refuses),
+    CASE(a_full_unix_queue_makes_the_sender_wait),
+    CASE(abstract_datagram_sockets_need_no_file),
+    CASE(a_batch_fits_a_thread_of_64_kib),
+};
+TEST_MAIN(cases)
