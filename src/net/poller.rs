@@ -10,9 +10,10 @@ use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::For;
 use crate::sys::epoll::{self, Event};
+use crate::sys::shared::Shared;
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 pub const READ: u32 = 1;
 pub const WRITE: u32 = 2;
@@ -71,7 +72,7 @@ struct Entry {
 
 /// Where a socket is registered.
 pub struct Registration {
-    poller: Arc<Poller>,
+    poller: Shared<Poller>,
     entry: u32,
 }
 
@@ -79,22 +80,22 @@ pub fn create() -> Result<Handle> {
     let epoll = epoll::create()?;
     let waker = Waker::apart()?;
     waker.watch(|event| epoll::add(epoll.as_raw_fd(), event, epoll::IN, WAKE))?;
-    let poller = Arc::new(Poller {
+    let poller = Shared::new(Poller {
         epoll: epoll.as_raw_fd(),
         waker,
         woken: AtomicBool::new(false),
         entries: Mutex::new(Entries::default()),
         generation: process::generation(),
-    });
+    })?;
     insert(epoll, poller)
 }
 
-fn insert(epoll: OwnedFd, poller: Arc<Poller>) -> Result<Handle> {
+fn insert(epoll: OwnedFd, poller: Shared<Poller>) -> Result<Handle> {
     registry::insert(epoll, Kind::Poller, -1, |socket| socket.details().poller = Some(poller))
 }
 
 /// The poller of a handle, whose descriptor stays open while the pin lives.
-fn pin(handle: Handle) -> Result<(Pinned, Arc<Poller>)> {
+fn pin(handle: Handle) -> Result<(Pinned, Shared<Poller>)> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Poller])?;
     let poller = pinned.socket().details().poller.clone().ok_or(Error::new(Code::BadHandle))?;
     if poller.generation != process::generation() {
@@ -124,7 +125,7 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     if pinned.side().gate.is_closed() {
         return Err(Error::new(Code::BadHandle));
     }
-    if details.registrations.iter().any(|registration| Arc::ptr_eq(&registration.poller, &poller)) {
+    if details.registrations.iter().any(|registration| registration.poller == poller) {
         return Err(Error::with(Code::Busy, "the poller already watches this handle"));
     }
     details.registrations.try_reserve(1)?;
@@ -196,7 +197,7 @@ fn with_entry(
     let (_pinned, poller) = pin(poller)?;
     let pinned = registry::pin(handle, Direction::Read)?.expect(WATCHABLE)?;
     let mut details = pinned.socket().details();
-    let position = details.registrations.iter().position(|registration| Arc::ptr_eq(&registration.poller, &poller));
+    let position = details.registrations.iter().position(|registration| registration.poller == poller);
     let position = position.ok_or(Error::invalid("the poller does not watch this handle"))?;
     work(&poller, &pinned, &mut details.registrations, position)
 }
@@ -222,7 +223,7 @@ fn close(pinned: &Pinned) {
     let list = std::mem::take(&mut poller.entries().list);
     for entry in list.iter().filter(|entry| entry.handle != 0) {
         if let Ok(watched) = registry::pin(entry.handle, Direction::Read) {
-            watched.socket().details().registrations.retain(|registration| !Arc::ptr_eq(&registration.poller, &poller));
+            watched.socket().details().registrations.retain(|registration| registration.poller != poller);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::error::{Code, Error, Result};
 use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
 use crate::sys::address::Address;
+use crate::sys::shared::Shared;
 use crate::sys::socket::Family;
 use crate::sys::{Errno, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
@@ -66,7 +67,7 @@ pub struct Details {
     pub resolve_us: i64,
     pub connect_us: i64,
     pub attempts: u32,
-    pub poller: Option<std::sync::Arc<super::poller::Poller>>,
+    pub poller: Option<Shared<super::poller::Poller>>,
     /// The pollers that watch this handle.
     pub registrations: Vec<super::poller::Registration>,
     /// What a listener hands to the connections it accepts.

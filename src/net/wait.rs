@@ -8,11 +8,12 @@ use super::registry::{self, Direction, Pinned, Side};
 use super::waiters::{For, Wake};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
+use crate::sys::shared::{Shared, Weak};
 use crate::sys::{Errno, clock, process};
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Mutex;
 
 /// No deadline.
 pub const NEVER: i64 = i64::MAX;
@@ -49,14 +50,8 @@ impl Parker {
 }
 
 /// Wakes a thread that waits, or is about to.
-#[derive(Clone)]
-pub struct Waker(Arc<Parker>);
-
-impl PartialEq for Waker {
-    fn eq(&self, other: &Waker) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
+#[derive(Clone, PartialEq)]
+pub struct Waker(Shared<Parker>);
 
 impl Wake for Waker {
     fn wake(&self) {
@@ -123,22 +118,22 @@ fn settle_kept() {
 
 impl Waker {
     /// The waker of the calling thread.
-    pub fn current() -> Own {
+    pub fn current() -> Result<Own> {
         let generation = process::generation();
         let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
         match kept {
-            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => Own(waker),
-            _ => Own(Waker::new(generation)),
+            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => Ok(Own(waker)),
+            _ => Waker::new(generation).map(Own),
         }
     }
 
-    fn new(generation: u32) -> Waker {
-        let waker = Waker(Arc::new(Parker { event: Event::new().ok(), generation, state: AtomicU8::new(BUSY) }));
+    fn new(generation: u32) -> Result<Waker> {
+        let waker = Waker(Shared::new(Parker { event: Event::new().ok(), generation, state: AtomicU8::new(BUSY) })?);
         let listed = KEPT.try_lock().is_ok_and(|mut kept| {
-            kept.retain(|parker| parker.strong_count() > 0);
+            kept.retain(|parker| !parker.is_dead());
             let room = kept.try_reserve(1).is_ok();
             if room {
-                kept.push(Arc::downgrade(&waker.0));
+                kept.push(waker.0.downgrade());
             }
             room
         });
@@ -147,12 +142,12 @@ impl Waker {
             // At thread exit there is nothing to keep it in; then it serves once.
             let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(waker.clone()));
         }
-        waker
+        Ok(waker)
     }
 
     /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
     pub fn apart() -> Result<Waker> {
-        Ok(Waker(Arc::new(Parker { event: Some(Event::new()?), generation: process::generation(), state: AtomicU8::new(BUSY) })))
+        Ok(Waker(Shared::new(Parker { event: Some(Event::new()?), generation: process::generation(), state: AtomicU8::new(BUSY) })?))
     }
 
     /// Shows the eventfd to `watch`.
@@ -302,7 +297,7 @@ impl Call {
     /// Waits for the turn of a call that entered without it.
     pub fn turn(&mut self, pinned: &mut Pinned) -> Result<()> {
         let side = pinned.side();
-        let waker = Waker::current();
+        let waker = Waker::current()?;
         side.waiters.join(waker.clone(), For::Turn, || side.gate.set_wanted(true))?;
         loop {
             let taken = side.waiters.take_turn(&waker, || side.gate.take_turn(), |more| side.gate.set_wanted(more));
@@ -348,7 +343,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn take(pinned: &Pinned, purpose: For) -> Result<Place<'_>> {
-        let waker = Waker::current();
+        let waker = Waker::current()?;
         pinned.side().waiters.join(waker.clone(), purpose, || {})?;
         Ok(Place { pinned, waker })
     }
@@ -377,7 +372,7 @@ pub fn in_fiber() -> bool {
 
 /// Waits for a descriptor that has no handle yet. False if `until` came first.
 pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool> {
-    let waker = Waker::current();
+    let waker = Waker::current()?;
     let mut watch = [Watch::new(descriptor, events)];
     loop {
         waker.park(&mut watch, until)?;
@@ -392,7 +387,7 @@ pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool
 
 /// Sleeps until a point in time.
 pub fn sleep_until(until: i64) -> Result<()> {
-    let waker = Waker::current();
+    let waker = Waker::current()?;
     while clock::now() < until {
         waker.park(&mut [], until)?;
     }

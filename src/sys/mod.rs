@@ -13,6 +13,7 @@
 //! - `names`      the resolver and the services database
 //! - `process`    whether the process has forked; random bits
 //! - `memory`     searching bytes
+//! - `shared`     shared ownership whose allocation may fail
 //!
 //! All descriptors are close-on-exec from birth. A failed call is an [`Errno`].
 
@@ -27,6 +28,7 @@ pub mod names;
 pub mod option;
 pub mod poll;
 pub mod process;
+pub mod shared;
 pub mod socket;
 
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};

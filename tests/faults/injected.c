@@ -274,6 +274,20 @@ static void a_send_without_memory_leaves_a_usable_handle(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+static void a_full_epoll_is_a_limit(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    CHECK(poller, >, 0);
+    CHECK(sock_pair(pair), ==, 0);
+    fail_once("epoll_ctl", ENOSPC);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, SOCK_ELIMIT);
+    disarm();
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
 /* On Linux the descriptor is gone whatever close says, and its number may already be somebody else's. */
 static void a_close_that_fails_is_not_repeated(void)
 {
@@ -311,7 +325,7 @@ static void forbidden_system_calls_fail_with_a_code_or_not_at_all(void)
         { "membarrier", SYS_membarrier }, { "setsockopt", SYS_setsockopt }, { "recvmmsg", SYS_recvmmsg },
         { "sendmmsg", SYS_sendmmsg }, { "splice", SYS_splice }, { "io_uring_setup", SYS_io_uring_setup },
     };
-    static int64_t (*const scenarios[])(void) = { tcp_echo, three_clients, closed_by_another_thread };
+    static int64_t (*const scenarios[])(void) = { tcp_echo, three_clients, poller, closed_by_another_thread };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         for (int error = 0; error < 2; error++) {
             context("%s", calls[i].name);
@@ -347,6 +361,7 @@ static const test_case cases[] = {
     CASE(waits_that_end_without_reason_go_on),
     CASE(the_systems_limits_have_their_codes),
     CASE(a_send_without_memory_leaves_a_usable_handle),
+    CASE(a_full_epoll_is_a_limit),
     CASE(a_close_that_fails_is_not_repeated),
     CASE(forbidden_system_calls_fail_with_a_code_or_not_at_all),
 };

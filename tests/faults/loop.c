@@ -251,6 +251,7 @@ SCENARIO(lines)
 SCENARIO(half_close_and_reset)
 SCENARIO(closed_by_another_thread)
 SCENARIO(deadlines)
+SCENARIO(poller)
 
 /* Two addresses, of which the preferred one refuses. */
 static void loop_open_by_name(void)
@@ -264,6 +265,6 @@ static void loop_open_by_name(void)
 #define LOOP(name) { #name, loop_##name, 600 }
 static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines), LOOP(half_close_and_reset),
-    LOOP(closed_by_another_thread), LOOP(deadlines),
+    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller),
 };
 TEST_MAIN(cases)

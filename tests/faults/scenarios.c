@@ -11,7 +11,7 @@
 #include "harness.h"
 #include "network.h"
 
-int64_t patience_ms = 300;
+int64_t patience_ms = 100;
 const char *failed_step = "";
 static int64_t first_code;
 
@@ -272,6 +272,54 @@ int64_t half_close_and_reset(void)
 done:
     close_handles(&s, 1);
     close_plain(peer, 2);
+    return first_code;
+}
+
+/* ---- many at once ---- */
+
+enum { CLIENTS = 5 };
+
+int64_t poller(void)
+{
+    sock_t handles[CLIENTS + 2] = { 0 };
+    sock_t *listener = &handles[0], *events_of = &handles[1];
+    int clients[CLIENTS] = { -1, -1, -1, -1, -1 }, accepted = 0, served = 0;
+    sock_event events[4];
+    char byte;
+    begin();
+    STEP(*listener = sock_listen("127.0.0.1", "0", listener_limits()));
+    STEP(*events_of = sock_poller());
+    STEP(sock_poller_add(*events_of, *listener, SOCK_READ, NULL));
+    sock_address address;
+    STEP(sock_local_address(*listener, &address));
+    uint16_t port = (uint16_t)sock_address_port(&address);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = raw_connect(port);
+        raw_send(clients[i], "x", 1);
+    }
+    for (int turn = 0; turn < 100 && served < CLIENTS; turn++) {
+        int64_t ready;
+        STEP(ready = sock_poller_wait(*events_of, events, 4, patience_ms));
+        for (int64_t i = 0; i < ready; i++) {
+            sock_t s = events[i].socket;
+            if (s == *listener && accepted < CLIENTS) {
+                STEP(handles[2 + accepted] = sock_try_accept(*listener));
+                STEP(sock_poller_add(*events_of, handles[2 + accepted++], SOCK_READ, NULL));
+            } else if (s != *listener) {
+                STEP(sock_try_read(s, &byte, 1));
+                STEP(sock_poller_set(*events_of, s, SOCK_WRITE, NULL));
+                STEP(sock_poller_remove(*events_of, s));
+                served++;
+            }
+        }
+        if (ready == 0) failed("sock_poller_wait has events", SOCK_ETIMEDOUT, 0);
+        if (ready == 0) goto done;
+    }
+    STEP(sock_poller_wake(*events_of));
+    STEP(sock_poller_wait(*events_of, events, 4, patience_ms));
+done:
+    close_handles(handles, CLIENTS + 2);
+    close_plain(clients, CLIENTS);
     return first_code;
 }
 

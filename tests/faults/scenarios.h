@@ -20,5 +20,6 @@ int64_t lines(void);
 int64_t half_close_and_reset(void);
 int64_t closed_by_another_thread(void);
 int64_t deadlines(void);
+int64_t poller(void);
 
 #endif
