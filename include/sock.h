@@ -56,9 +56,9 @@
  * sock.hpp. Define SOCK_NO_STDIO before including this header to leave out sock_printf.
  */
 
-
 #ifndef SOCK_H
 #define SOCK_H
+
 
 /* Made by cbindgen from src/ffi. Do not edit: change the Rust source. */
 
@@ -1414,8 +1414,6 @@ const char *sock_version_text(void);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* SOCK_H */
-
 #ifndef SOCK_NO_STDIO
 #include <stdarg.h>
 #include <stdio.h>
@@ -1473,3 +1471,5 @@ static inline int64_t sock_printf(sock_t s, const char *format, ...)
 } /* extern "C" */
 #endif
 #endif /* SOCK_NO_STDIO */
+
+#endif /* SOCK_H */

@@ -151,7 +151,7 @@ unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
     // SAFETY: the struct begins with its size.
     let size = unsafe { from.cast::<usize>().read_unaligned() };
     // A size that cuts a field in two is no struct's.
-    if !(size_of::<usize>()..=LONGEST).contains(&size) || !size.is_multiple_of(align_of::<T>()) {
+    if !(size_of::<usize>()..=LONGEST).contains(&size) || size % align_of::<T>() != 0 {
         return Err(Error::invalid("the struct's size is not set: it must be its sizeof"));
     }
     // SAFETY: the caller vouches for `size` bytes.

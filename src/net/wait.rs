@@ -12,8 +12,8 @@ use crate::sys::shared::{Shared, Weak};
 use crate::sys::{Errno, clock, process};
 use std::cell::RefCell;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// No deadline.
 pub const NEVER: i64 = i64::MAX;
@@ -122,7 +122,9 @@ impl Waker {
         let generation = process::generation();
         let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
         match kept {
-            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => Ok(Own(waker)),
+            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => {
+                Ok(Own(waker))
+            }
             _ => Waker::new(generation).map(Own),
         }
     }
@@ -147,7 +149,11 @@ impl Waker {
 
     /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
     pub fn apart() -> Result<Waker> {
-        Ok(Waker(Shared::new(Parker { event: Some(Event::new()?), generation: process::generation(), state: AtomicU8::new(BUSY) })?))
+        Ok(Waker(Shared::new(Parker {
+            event: Some(Event::new()?),
+            generation: process::generation(),
+            state: AtomicU8::new(BUSY),
+        })?))
     }
 
     /// Shows the eventfd to `watch`.

@@ -80,7 +80,7 @@ static void one_process_does_not_wake_the_other(make_pair make)
         CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
         CHECK(sock_close(pair[0]), ==, 0);
         CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_EHANDLE);
-        _exit(0);
+        leave_child();
     }
     CHECK(child_status(child), ==, 0);
     call_wait_asleep(&reader);
@@ -128,7 +128,7 @@ static void a_fork_amid_busy_threads_leaves_a_library_that_works(void)
             CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT);
             close_pair(pair);
             close_pair(kept);
-            _exit(0);
+            leave_child();
         }
         CHECK(child_status(child), ==, 0);
     }

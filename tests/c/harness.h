@@ -115,6 +115,7 @@ int64_t median(int64_t *values, size_t count);
 /* Children of a case. They die with it. */
 pid_t fork_child(void);     /* like fork; the child must end with _exit */
 int child_status(pid_t child); /* waits; exit status, or 1000 + signal */
+_Noreturn void leave_child(void); /* _exit(0), for the child of a process with threads, whose memory is not its own to free */
 
 /* Plain sockets on the other side. */
 int raw_listen(uint16_t *port);          /* 127.0.0.1, a free port */

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # Every function of the header is documented: a comment before it, every parameter named in it, what it
-# returns, and the codes it returns are codes that exist.
+# returns, from which threads, and since when; and the codes that it names are codes that exist.
 use strict;
 use warnings;
 
@@ -17,24 +17,25 @@ sub report {
     print @faults ? 'not ' : '', "ok $count - $name\n", map { "#   $_\n" } @faults;
 }
 
-# A prototype is the text from a comment's end to the next semicolon or brace, where it names a sock_ function.
-while ($header =~ m{/\*\*(.*?)\*/\s*((?:[\w*\s]|__attribute__\(\(.*?\)\))*?\b(sock_\w+)\s*\(([^;{]*)\)\s*[;{])}gs) {
-    my ($comment, $prototype, $name, $parameters) = ($1, $2, $3, $4);
-    next if $prototype =~ /typedef/;
+# A prototype is what lies between a comment and the next semicolon or brace, where it declares a sock_ function.
+while ($header =~ m!/\*\*((?:[^*]|\*(?\!/))*)\*/([^;{]*)[;{]!g) {
+    my ($comment, $prototype) = ($1, $2);
+    $prototype =~ s/^\s*#.*$//mg;
+    $prototype =~ s/__attribute__\s*\(\(.*?\)\)//s;
+    next if $prototype =~ /\btypedef\b/;
+    my ($result, $name, $parameters) = $prototype =~ /^\s*([\w\s*]*?)\b(sock_\w+)\s*\((.*)\)\s*$/s or next;
     my @faults;
-    push @faults, 'no @return' if $prototype !~ /^\s*void\s+sock_/ && $comment !~ /[\@\\]returns?\b/;
+    push @faults, 'no "Since"' if $comment !~ /\bSince \d+\.\d+/;
+    push @faults, 'no @return' if $result !~ /^\s*void\s*$/ && $comment !~ /[\@\\]returns?\b/;
     for my $parameter (split /,/, $parameters) {
         next if $parameter =~ /^\s*(void|\.\.\.)\s*$/;
         my ($word) = $parameter =~ /(\w+)\s*(?:\[\d*\])?\s*$/;
         push @faults, "no \@param $word" if $comment !~ /[\@\\]param(?:\[\w+(?:,\w+)?\])?\s+$word\b/;
     }
-    if ($prototype =~ /^\s*(?:static inline\s+)?(?:int|int64_t|sock_t)\s+sock_/ && $name !~ /_(?:errno|is_temporary|equal|live_handles)$/) {
-        push @faults, 'names no code' if $comment !~ /SOCK_E[A-Z]+/;
-    }
     for my $code ($comment =~ /\b(SOCK_E[A-Z]+)\b/g) {
         push @faults, "$code does not exist" unless $codes{$code} || $code eq 'SOCK_ERROR';
     }
-    report("$name", @faults);
+    report($name, @faults);
 }
 my @declared = $header =~ /^(?!\s*(?:\*|#|\/)).*?\b(sock_\w+)\s*\([^;{]*\)\s*;/mg;
 report('every function was found', $count < 50 ? ("only $count documented functions, " . @declared . ' declared') : ());

@@ -2,8 +2,12 @@
 # The layers of the source: ffi over net over sys. net is safe Rust that knows neither C nor libc.
 . tests/tap.sh
 
-# lacks PATTERN FOLDER: no line of code (comments do not count) has it.
-lacks() { ! grep -rnE --include='*.rs' "$1" "$2" | grep -vE '^[^:]*:[0-9]*:\s*//'; }
+# lacks PATTERN PLACE...: no line of code (comments do not count) has it.
+lacks() {
+    pattern=$1
+    shift
+    ! grep -rnE --include='*.rs' "$pattern" "$@" | grep -vE '^[^:]*:[0-9]*:\s*//'
+}
 unsafe_is_explained() {
     # Each unsafe block or impl has SAFETY in one of the three lines above it, or above the run of such lines.
     find src -name '*.rs' | while read -r file; do
@@ -19,5 +23,5 @@ check 'net does not name libc' lacks '\blibc\b' src/net
 check 'net does not use ffi' lacks '\b(crate::ffi|super::super::ffi)\b' src/net
 check 'sys uses neither net nor ffi' lacks '\bcrate::(net|ffi)\b|\bsuper::super::(net|ffi)\b' src/sys
 check 'unsafe blocks say why they are safe' unsafe_is_explained
-check 'libc is called through the libc crate only' lacks 'extern "C" *\{' src
+check 'only sys declares foreign functions' lacks 'extern "C" *\{' src/net src/ffi src/lib.rs
 done_testing
