@@ -1,0 +1,506 @@
+/* The poller: level-triggered readiness, read-ahead, ends told once, closing, waking. */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROOM = 16 };
+
+/* The one event that is there, as its flags; 0 for none. */
+static uint32_t ready_of(sock_t poller, sock_t expected, void *user)
+{
+    sock_event events[ROOM];
+    int64_t count = sock_poller_wait(poller, events, ROOM, 0);
+    CHECK(count, >=, 0);
+    CHECK(count, <=, 1);
+    if (count == 0) return 0;
+    CHECK(events[0].socket, ==, expected);
+    CHECK(events[0].user == user, ==, 1);
+    CHECK(events[0].reserved, ==, 0);
+    return events[0].ready;
+}
+
+static void tells_who_is_readable_and_writable(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    int mark;
+    unix_pair(pair);
+    CHECK(poller, >, 0);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, &mark), ==, 0);
+    CHECK(ready_of(poller, pair[0], &mark), ==, 0);
+    CHECK(sock_write(pair[1], "ab", 2), ==, 2);
+    CHECK(ready_of(poller, pair[0], &mark), ==, SOCK_READ);
+    CHECK(sock_poller_set(poller, pair[0], SOCK_READ | SOCK_WRITE, NULL), ==, 0);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ | SOCK_WRITE);
+    CHECK(sock_poller_set(poller, pair[0], 0, NULL), ==, 0);
+    CHECK(ready_of(poller, pair[0], NULL), ==, 0);
+    CHECK(sock_poller_remove(poller, pair[0]), ==, 0);
+    CHECK(sock_poller_remove(poller, pair[0]), ==, SOCK_EINVAL);
+    CHECK(sock_poller_set(poller, pair[0], SOCK_READ, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void what_is_not_read_is_told_again(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    char byte;
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_write(pair[1], "ab", 2), ==, 2);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    CHECK(ready_of(poller, pair[0], NULL), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void bytes_read_ahead_are_readable(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    char line[16];
+    unix_pair(pair);
+    CHECK(sock_write(pair[1], "one\ntwo\nthree\n", 14), ==, 14);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 3);
+    CHECK(sock_buffered(pair[0]), ==, 10);
+    /* Read ahead before the poller knows of it, and after. */
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 3);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 5);
+    CHECK(ready_of(poller, pair[0], NULL), ==, 0);
+    CHECK(sock_write(pair[1], "four\nfive\n", 10), ==, 10);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 4);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_poller_set(poller, pair[0], SOCK_WRITE, NULL), ==, 0);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_WRITE);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void a_listener_is_readable_when_a_connection_waits(void)
+{
+    sock_t poller = sock_poller(), listener = listen_local();
+    sock_event event;
+    CHECK(sock_poller_add(poller, listener, SOCK_READ, NULL), ==, 0);
+    CHECK(ready_of(poller, listener, NULL), ==, 0);
+    int client = raw_connect(port_of(listener));
+    CHECK(sock_poller_wait(poller, &event, 1, 5000), ==, 1);
+    CHECK(event.ready, ==, SOCK_READ);
+    sock_t connection = sock_try_accept(listener);
+    CHECK(connection, >, 0);
+    CHECK(ready_of(poller, listener, NULL), ==, 0);
+    raw_close(client);
+    CHECK(sock_close(connection), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* How often a loop that reads what it is told to read goes round in 100 ms: an end that is told for ever would spin. */
+static int rounds_until_quiet(sock_t poller, sock_t s)
+{
+    sock_event events[ROOM];
+    char bytes[64];
+    int count = 0;
+    while (count < 1000) {
+        int64_t found = sock_poller_wait(poller, events, ROOM, 100);
+        CHECK(found, >=, 0);
+        if (found == 0) return count;
+        count++;
+        if (events[0].ready & SOCK_READ) (void)sock_try_read(s, bytes, sizeof bytes);
+    }
+    return count;
+}
+
+static void a_half_closed_peer_does_not_spin_the_loop(void)
+{
+    make_pair kinds[] = { tcp_pair, unix_pair };
+    for (size_t kind = 0; kind < 2; kind++) {
+        int interests[] = { SOCK_READ, 0 };
+        for (size_t i = 0; i < 2; i++) {
+            sock_t pair[2], poller = sock_poller();
+            sock_event event;
+            kinds[kind](pair);
+            context("kind %zu, interest %d", kind, interests[i]);
+            CHECK(sock_poller_add(poller, pair[0], interests[i], NULL), ==, 0);
+            CHECK(sock_write(pair[1], "x", 1), ==, 1);
+            CHECK(sock_shutdown(pair[1], SOCK_WRITE), ==, 0);
+            WAIT_UNTIL(sock_poller_wait(poller, &event, 1, 10) == 1 && event.ready & SOCK_HANGUP);
+            CHECK((event.ready & SOCK_READ) != 0, ==, interests[i] == SOCK_READ);
+            CHECK(rounds_until_quiet(poller, pair[0]), <=, 4);
+            /* The other direction still works. */
+            CHECK(sock_poller_set(poller, pair[0], SOCK_WRITE, NULL), ==, 0);
+            CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+            CHECK((event.ready & SOCK_WRITE) != 0, ==, 1);
+            CHECK(sock_write(pair[0], "y", 1), ==, 1);
+            CHECK(sock_close(pair[0]), ==, 0);
+            CHECK(sock_close(pair[1]), ==, 0);
+            CHECK(sock_close(poller), ==, 0);
+        }
+    }
+}
+
+static void a_dead_peer_does_not_spin_the_loop(void)
+{
+    int interests[] = { 0, SOCK_READ };
+    for (size_t i = 0; i < 2; i++) {
+        sock_t s, poller = sock_poller();
+        int peer;
+        sock_event event;
+        tcp_with_raw_peer(&s, &peer);
+        context("interest %d", interests[i]);
+        CHECK(sock_poller_add(poller, s, interests[i], NULL), ==, 0);
+        raw_reset(peer);
+        CHECK(sock_poller_wait(poller, &event, 1, 5000), ==, 1);
+        CHECK((event.ready & (SOCK_HANGUP | SOCK_ERROR)) != 0, ==, 1);
+        CHECK(rounds_until_quiet(poller, s), <=, 3);
+        char byte;
+        CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_close(s), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+    }
+}
+
+static void the_end_of_a_stream_is_told_until_it_is_read(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    sock_event event;
+    char bytes[8];
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_write(pair[1], "abc", 3), ==, 3);
+    CHECK(sock_close(pair[1]), ==, 0);
+    for (int i = 0; i < 5; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+        CHECK((event.ready & SOCK_READ) != 0, ==, 1);
+    }
+    CHECK(sock_read(pair[0], bytes, 1), ==, 1);
+    CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+    CHECK(sock_read(pair[0], bytes, sizeof bytes), ==, 2);
+    CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+    CHECK(sock_read(pair[0], bytes, sizeof bytes), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void a_closed_handle_is_gone_from_every_poller(void)
+{
+    sock_t pair[2], one = sock_poller(), other = sock_poller();
+    sock_event events[ROOM];
+    unix_pair(pair);
+    /* A second descriptor keeps the open file alive: epoll alone would go on telling of it. */
+    int copy = dup(sock_fd(pair[0]));
+    CHECK(copy, >=, 0);
+    CHECK(sock_poller_add(one, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_poller_add(other, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(sock_poller_wait(one, events, ROOM, 1000), ==, 1);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_poller_wait(one, events, ROOM, 0), ==, 0);
+    CHECK(sock_poller_wait(other, events, ROOM, 0), ==, 0);
+    CHECK(sock_poller_remove(one, pair[0]), ==, SOCK_EHANDLE);
+    /* The next owner of the slot is nobody's business. */
+    sock_t next[2];
+    unix_pair(next);
+    CHECK(sock_write(next[1], "x", 1), ==, 1);
+    CHECK(sock_poller_wait(one, events, ROOM, 0), ==, 0);
+    CHECK(close(copy), ==, 0);
+    CHECK(sock_close(next[0]), ==, 0);
+    CHECK(sock_close(next[1]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(one), ==, 0);
+    CHECK(sock_close(other), ==, 0);
+}
+
+static void closing_a_poller_leaves_its_handles_alone(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    char bytes[4];
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+    CHECK(sock_write(pair[1], "a\nb", 3), ==, 3);
+    CHECK(sock_read_line(pair[0], bytes, sizeof bytes), ==, 1);
+    sock_t next = sock_poller();
+    CHECK(sock_poller_add(next, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(ready_of(next, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_close(next), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+static void misuse_has_its_codes(void)
+{
+    sock_t pair[2], poller = sock_poller(), second = sock_poller();
+    sock_event event;
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, poller, SOCK_READ, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_add(poller, second, SOCK_READ, NULL), ==, SOCK_ETYPE);
+    CHECK(sock_poller_add(pair[0], pair[1], SOCK_READ, NULL), ==, SOCK_ETYPE);
+    CHECK(sock_poller_add(poller, pair[0], 4, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_add(poller, pair[0], -1, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, SOCK_EBUSY);
+    CHECK(sock_poller_wait(poller, &event, 0, 0), ==, SOCK_EINVAL);
+    CHECK(sock_poller_wait(poller, NULL, 1, 0), ==, SOCK_EINVAL);
+    CHECK(sock_poller_wait(poller, &event, 1, -2), ==, SOCK_EINVAL);
+    CHECK(sock_poller_wait(pair[0], &event, 1, 0), ==, SOCK_ETYPE);
+    CHECK(sock_poller_wake(pair[0]), ==, SOCK_ETYPE);
+    CHECK(sock_read(poller, &event, 1), ==, SOCK_ETYPE);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+    CHECK(sock_close(second), ==, 0);
+}
+
+static int64_t call_poller(call *c)
+{
+    return sock_poller_wait(c->socket, c->buffer, 1, c->number);
+}
+
+static void waiting_ends_at_its_time(void)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    int64_t spans[5];
+    for (int i = 0; i < 5; i++) {
+        int64_t began = now_us();
+        CHECK(sock_poller_wait(poller, &event, 1, 50), ==, 0);
+        spans[i] = now_us() - began;
+        CHECK(spans[i], >=, 50000);
+    }
+    if (!under_memcheck()) CHECK(median(spans, 5), <, 75000);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void close_and_cancel_end_every_wait(void)
+{
+    for (int cancel = 0; cancel < 2; cancel++) {
+        sock_t poller = sock_poller();
+        sock_event events[3];
+        call waits[3];
+        for (int i = 0; i < 3; i++) {
+            waits[i] = (call){ .run = call_poller, .socket = poller, .buffer = &events[i], .number = SOCK_FOREVER };
+            call_start(&waits[i]);
+        }
+        for (int i = 0; i < 3; i++) call_wait_asleep(&waits[i]);
+        int64_t began = now_us();
+        CHECK(cancel ? sock_cancel(poller) : sock_close(poller), ==, 0);
+        for (int i = 0; i < 3; i++) {
+            CHECK(call_join(&waits[i]), ==, cancel ? SOCK_ECANCELED : SOCK_ECLOSED);
+            if (!under_memcheck()) CHECK(waits[i].ended_us - began, <, 50000);
+        }
+        if (cancel) {
+            CHECK(sock_poller_wait(poller, events, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
+            CHECK(sock_close(poller), ==, 0);
+        }
+    }
+}
+
+static void a_wake_reaches_one_wait_and_none_is_lost(void)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    CHECK(sock_poller_wake(poller), ==, 0);
+    CHECK(sock_poller_wake(poller), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+    CHECK(event.socket, ==, poller);
+    CHECK(event.user == NULL, ==, 1);
+    CHECK(event.ready, ==, SOCK_WOKEN);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 0);
+    for (int i = 0; i < rounds(2000); i++) {
+        call wait = { .run = call_poller, .socket = poller, .buffer = &event, .number = 10000 };
+        call_start(&wait);
+        CHECK(sock_poller_wake(poller), ==, 0);
+        CHECK(call_join(&wait), ==, 1);
+        CHECK(event.ready, ==, SOCK_WOKEN);
+    }
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void a_handle_becoming_ready_ends_a_wait_in_another_thread(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    sock_event event;
+    unix_pair(pair);
+    call wait = { .run = call_poller, .socket = poller, .buffer = &event, .number = 10000 };
+    call_start(&wait);
+    call_wait_asleep(&wait);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&wait), ==, 1);
+    CHECK(event.socket, ==, pair[0]);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void one_that_always_talks_does_not_starve_the_others(void)
+{
+    enum { OTHERS = 40 };
+    sock_t chatty[2], quiet[OTHERS][2], poller = sock_poller();
+    sock_event events[4];
+    bool heard[OTHERS] = { false };
+    int missing = OTHERS;
+    unix_pair(chatty);
+    CHECK(sock_poller_add(poller, chatty[0], SOCK_READ | SOCK_WRITE, NULL), ==, 0);
+    CHECK(sock_write(chatty[1], "never read", 10), ==, 10);
+    for (int i = 0; i < OTHERS; i++) {
+        unix_pair(quiet[i]);
+        CHECK(sock_poller_add(poller, quiet[i][0], SOCK_READ, &heard[i]), ==, 0);
+        CHECK(sock_write(quiet[i][1], "x", 1), ==, 1);
+    }
+    for (int round = 0; round < 4 * OTHERS && missing > 0; round++) {
+        int64_t count = sock_poller_wait(poller, events, 4, 0);
+        for (int64_t i = 0; i < count; i++) {
+            if (events[i].user != NULL && !*(bool *)events[i].user) {
+                *(bool *)events[i].user = true;
+                missing--;
+            }
+        }
+    }
+    CHECK(missing, ==, 0);
+    for (int i = 0; i < OTHERS; i++) {
+        CHECK(sock_close(quiet[i][0]), ==, 0);
+        CHECK(sock_close(quiet[i][1]), ==, 0);
+    }
+    CHECK(sock_close(chatty[0]), ==, 0);
+    CHECK(sock_close(chatty[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+typedef struct churn {
+    sock_t poller;
+    atomic_bool over;
+} churn;
+
+static void *watch_for_strangers(void *argument)
+{
+    churn *c = argument;
+    sock_event events[ROOM];
+    while (!atomic_load(&c->over)) {
+        int64_t count = sock_poller_wait(c->poller, events, ROOM, 10);
+        CHECK(count, >=, 0);
+        for (int64_t i = 0; i < count; i++) CHECK(events[i].socket, ==, (sock_t)(intptr_t)events[i].user);
+    }
+    return NULL;
+}
+
+/* Handles come and go while another thread waits: every event names the handle it was registered for. */
+static void events_never_reach_the_next_owner_of_a_slot(void)
+{
+    churn c = { .poller = sock_poller() };
+    pthread_t watcher = start_thread(watch_for_strangers, &c);
+    for (int i = 0; i < rounds(5000); i++) {
+        sock_t pair[2];
+        unix_pair(pair);
+        CHECK(sock_poller_add(c.poller, pair[0], SOCK_READ, (void *)(intptr_t)pair[0]), ==, 0);
+        CHECK(sock_write(pair[1], "x", 1), ==, 1);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+    atomic_store(&c.over, true);
+    join_thread(watcher);
+    CHECK(sock_close(c.poller), ==, 0);
+}
+
+static void a_poller_in_a_forked_child_is_refused_and_the_parents_is_unharmed(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    sock_event event;
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, SOCK_ENOTSUP);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* Idle registrations cost nothing per event: with ten thousand of them a round trip takes about as long as with none. */
+static void ten_thousand_idle_handles_cost_nothing(void)
+{
+    int many = deep() ? 10000 : 4000;
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    if (limit.rlim_cur < (rlim_t)(2 * many + 100)) many = ((int)limit.rlim_cur - 100) / 2;
+    if (under_memcheck()) many = 100;
+    sock_t *idle = calloc((size_t)many * 2, sizeof *idle), active[2], poller = sock_poller();
+    sock_event event;
+    char byte;
+    int64_t spans[2];
+    unix_pair(active);
+    CHECK(sock_poller_add(poller, active[0], SOCK_READ, NULL), ==, 0);
+    for (int full = 0; full < 2; full++) {
+        int64_t best = INT64_MAX;
+        for (int turn = 0; turn < 5; turn++) {
+            int64_t began = now_us();
+            for (int i = 0; i < 2000; i++) {
+                CHECK(sock_write(active[1], "x", 1), ==, 1);
+                CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+                CHECK(sock_read(active[0], &byte, 1), ==, 1);
+            }
+            int64_t span = now_us() - began;
+            if (span < best) best = span;
+        }
+        spans[full] = best;
+        for (int i = 0; !full && i < many; i++) {
+            unix_pair(&idle[2 * i]);
+            CHECK(sock_poller_add(poller, idle[2 * i], SOCK_READ, NULL), ==, 0);
+        }
+    }
+    note("2000 round trips: %lld us alone, %lld us beside %d idle handles", (long long)spans[0], (long long)spans[1], many);
+    /* A cost for each idle handle would show as a factor of hundreds. */
+    CHECK(spans[1], <, 5 * spans[0] + 10000);
+    for (int i = 0; i < 2 * many; i++) CHECK(sock_close(idle[i]), ==, 0);
+    free(idle);
+    CHECK(sock_close(active[0]), ==, 0);
+    CHECK(sock_close(active[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static const test_case cases[] = {
+    CASE(tells_who_is_readable_and_writable),
+    CASE(what_is_not_read_is_told_again),
+    CASE(bytes_read_ahead_are_readable),
+    CASE(a_listener_is_readable_when_a_connection_waits),
+    CASE(a_half_closed_peer_does_not_spin_the_loop),
+    CASE(a_dead_peer_does_not_spin_the_loop),
+    CASE(the_end_of_a_stream_is_told_until_it_is_read),
+    CASE(a_closed_handle_is_gone_from_every_poller),
+    CASE(closing_a_poller_leaves_its_handles_alone),
+    CASE(misuse_has_its_codes),
+    CASE(waiting_ends_at_its_time),
+    CASE(close_and_cancel_end_every_wait),
+    CASE(a_wake_reaches_one_wait_and_none_is_lost),
+    CASE(a_handle_becoming_ready_ends_a_wait_in_another_thread),
+    CASE(one_that_always_talks_does_not_starve_the_others),
+    CASE(events_never_reach_the_next_owner_of_a_slot),
+    CASE(a_poller_in_a_forked_child_is_refused_and_the_parents_is_unharmed),
+    CASE(ten_thousand_idle_handles_cost_nothing),
+};
+
+TEST_MAIN(cases)
