@@ -79,8 +79,11 @@ pub struct Slot {
     next_free: AtomicU32,
 }
 
+/// Chunks of 64, 128, … 4096 slots, then of 4096 each: a small program touches little memory, a large one wastes little.
 const FIRST_CHUNK: u32 = 64;
-const CHUNKS: usize = 18; // 64 + 128 + … = 2^24 - 64 slots
+const LARGEST_CHUNK: u32 = 4096;
+const GROWING: u32 = LARGEST_CHUNK.ilog2() - FIRST_CHUNK.ilog2() + 1;
+const CHUNKS: usize = 4096; // nearly 2^24 slots
 const INDEX: u64 = (1 << 24) - 1;
 
 static CHUNK: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
@@ -89,19 +92,33 @@ static FREE: AtomicU64 = AtomicU64::new(0);
 static NEXT_CHUNK: AtomicU32 = AtomicU32::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
+#[inline]
 fn slot(index: u32) -> Option<&'static Slot> {
-    let shifted = index.checked_add(FIRST_CHUNK)?;
-    let chunk = (shifted.ilog2() - FIRST_CHUNK.ilog2()) as usize;
-    let slots = CHUNK.get(chunk)?.get()?;
-    slots.get((shifted - (FIRST_CHUNK << chunk)) as usize)
+    let shifted = index + FIRST_CHUNK; // an index has 24 bits
+    let (chunk, place) = match shifted.checked_sub(2 * LARGEST_CHUNK) {
+        None => {
+            let chunk = shifted.ilog2() - FIRST_CHUNK.ilog2();
+            (chunk, shifted - (FIRST_CHUNK << chunk))
+        }
+        Some(beyond) => (GROWING + beyond / LARGEST_CHUNK, beyond % LARGEST_CHUNK),
+    };
+    CHUNK.get(chunk as usize)?.get()?.get(place as usize)
+}
+
+/// The first index of a chunk, and how many slots it has.
+fn extent(chunk: u32) -> (u32, u32) {
+    if chunk < GROWING {
+        let length = FIRST_CHUNK << chunk;
+        return (length - FIRST_CHUNK, length);
+    }
+    (2 * LARGEST_CHUNK - FIRST_CHUNK + (chunk - GROWING) * LARGEST_CHUNK, LARGEST_CHUNK)
 }
 
 /// Adds a chunk of free slots, unless somebody else just has.
 fn grow() -> Result<()> {
     let number = NEXT_CHUNK.load(Ordering::Acquire);
     let chunk = CHUNK.get(number as usize).ok_or(Error::with(Code::Limit, "out of handles"))?;
-    let length = FIRST_CHUNK << number;
-    let first = length - FIRST_CHUNK;
+    let (first, length) = extent(number);
     let mut slots = Vec::new();
     slots.try_reserve_exact(length as usize)?;
     let seed = process::random();
@@ -365,4 +382,119 @@ pub fn cancel(handle: Handle) -> Result<()> {
         side.waiters.alarm();
     }
     if live { Ok(()) } else { Err(Error::new(Code::BadHandle)) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn descriptor() -> OwnedFd {
+        std::fs::File::open("/dev/null").unwrap().into()
+    }
+
+    fn make(kind: Kind) -> Handle {
+        insert(descriptor(), kind, -1, |_| {}).unwrap()
+    }
+
+    #[test]
+    fn chunks_follow_one_another_without_gaps() {
+        let mut next = 0;
+        for chunk in 0..CHUNKS as u32 {
+            let (first, length) = extent(chunk);
+            assert_eq!(first, next);
+            next += length;
+        }
+        assert!(u64::from(next) <= INDEX);
+    }
+
+    #[test]
+    fn handles_beyond_the_growing_chunks_are_found() {
+        let handles: Vec<_> = (0..9000).map(|_| make(Kind::Stream)).collect();
+        assert!(handles.iter().all(|handle| pin(*handle, Direction::Read).is_ok()));
+        handles.iter().for_each(|handle| close(*handle, |_| {}).unwrap());
+        assert!(handles.iter().all(|handle| pin(*handle, Direction::Write).is_err()));
+    }
+
+    #[test]
+    fn a_descriptor_outlives_its_handle_until_the_last_call_has_left() {
+        let handle = make(Kind::Stream);
+        let reading = pin(handle, Direction::Read).unwrap();
+        let writing = pin(handle, Direction::Write).unwrap();
+        close(handle, |_| {}).unwrap();
+        assert!(pin(handle, Direction::Read).is_err());
+        assert!(reading.descriptor() >= 0);
+        drop(reading);
+        assert!(writing.descriptor() >= 0);
+        let copy = crate::sys::file::identity(format!("/proc/self/fd/{}", writing.descriptor()).as_bytes());
+        assert!(copy.is_ok());
+        drop(writing);
+        assert!(look(handle).is_none());
+    }
+
+    /// What a program may do with handles, good ones and bad ones.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Make(Kind),
+        Close(usize),
+        CloseAgain(usize),
+        Pin(usize),
+        Forge(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let kind = prop_oneof![Just(Kind::Stream), Just(Kind::Listener), Just(Kind::Datagram)];
+        let step = prop_oneof![
+            3 => kind.prop_map(Step::Make),
+            2 => any::<usize>().prop_map(Step::Close),
+            1 => any::<usize>().prop_map(Step::CloseAgain),
+            3 => any::<usize>().prop_map(Step::Pin),
+            1 => any::<u64>().prop_map(Step::Forge),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        /// The table is a map from live handles to what they are, whatever is done to it.
+        #[test]
+        fn the_table_is_a_map(steps in steps()) {
+            let mut live: HashMap<Handle, Kind> = HashMap::new();
+            let mut order: Vec<Handle> = Vec::new();
+            let mut dead: Vec<Handle> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Make(kind) => {
+                        let handle = make(kind);
+                        prop_assert!(handle > INDEX as Handle);
+                        prop_assert!(live.insert(handle, kind).is_none());
+                        prop_assert!(!dead.contains(&handle));
+                        order.push(handle);
+                    }
+                    Step::Close(which) if !order.is_empty() => {
+                        let handle = order.swap_remove(which % order.len());
+                        live.remove(&handle);
+                        let closed = close(handle, |_| {});
+                        prop_assert!(closed.is_ok());
+                        dead.push(handle);
+                    }
+                    Step::CloseAgain(which) if !dead.is_empty() => {
+                        let handle = dead[which % dead.len()];
+                        prop_assert_eq!(close(handle, |_| {}).unwrap_err().code, Code::BadHandle);
+                        prop_assert_eq!(cancel(handle).unwrap_err().code, Code::BadHandle);
+                    }
+                    Step::Pin(which) if !order.is_empty() => {
+                        let handle = order[which % order.len()];
+                        prop_assert_eq!(pin(handle, Direction::Write).unwrap().socket().kind(), live[&handle]);
+                    }
+                    Step::Forge(bits) => {
+                        let forged = order.first().copied().unwrap_or(0) ^ bits as Handle;
+                        prop_assert_eq!(pin(forged, Direction::Read).is_ok(), live.contains_key(&forged));
+                    }
+                    _ => {}
+                }
+            }
+            order.iter().for_each(|handle| close(*handle, |_| {}).unwrap());
+        }
+    }
 }
