@@ -371,6 +371,21 @@ typedef enum sock_readiness {
 } sock_readiness;
 
 /**
+ * What the handlers of a server run on.
+ */
+typedef enum sock_model {
+    /**
+     * A thread for each connection.
+     */
+    SOCK_THREADS = 0,
+    /**
+     * Stackful fibers on event-driven workers: in a fiber every blocking sock_ function parks the fiber and lets the worker run
+     * others, so that a hundred thousand idle connections are a hundred thousand parked fibers.
+     */
+    SOCK_FIBERS = 1,
+} sock_model;
+
+/**
  * Levels of log messages.
  */
 typedef enum sock_log_level {
@@ -560,6 +575,87 @@ typedef struct sock_event {
      */
     uint32_t reserved;
 } sock_event;
+
+/**
+ * Serves one connection: straight-line code of blocking calls, the same under both models.
+ *
+ * When it returns the connection is closed, unless it has done so itself. What was written still reaches the peer, even where data
+ * was left unread: what the peer still sends is read and dropped in the background until its end, for a second of silence or ten
+ * seconds in all.
+ *
+ * It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any thread. In a child that
+ * a handler forks, the handler's code goes on with blocking calls that block the child; the child must end by _exit or exec. When
+ * the server stops, calls that wait in the handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
+ *
+ * On fibers, other blocking functions (sleep, read, pthread_mutex_lock, getaddrinfo) block the worker with all its fibers, and
+ * code that computes for long should call sock_sleep(0) now and then. A fiber stays on one worker; thread-local variables are shared
+ * with the other fibers there, except sock_last_error, sock_last_errno and sock_last_count, which belong to the fiber.
+ *
+ * @param connection the accepted connection
+ * @param context as given to sock_serve
+ */
+typedef void (*sock_handler)(sock_t connection, void *context);
+
+/**
+ * Options of sock_serve.
+ */
+typedef struct sock_server_options {
+    /**
+     * sizeof(sock_server_options).
+     */
+    size_t size;
+    /**
+     * SOCK_THREADS or SOCK_FIBERS.
+     */
+    int model;
+    /**
+     * Fibers: worker threads; 0 = one for each CPU that the process may use. At most 1024. Threads: no meaning.
+     */
+    int workers;
+    /**
+     * How many handlers run at once, at most; at the limit new connections wait in the backlog. 0 = no limit.
+     */
+    int64_t max_connections;
+    /**
+     * Bytes of stack for each handler; 0 = 256 KiB (fibers), the system's (threads). At least 16 KiB are given, at most 1 GiB.
+     * Only what is used takes memory. Below a fiber's stack lies a guard page: running over it is a segmentation fault.
+     */
+    size_t stack_size;
+} sock_server_options;
+
+/**
+ * What a server tells about itself. The struct grows at its end.
+ */
+typedef struct sock_server_info {
+    /**
+     * sizeof(sock_server_info): the caller sets it.
+     */
+    size_t size;
+    /**
+     * Connections accepted so far.
+     */
+    uint64_t accepted;
+    /**
+     * Handlers that run now.
+     */
+    uint64_t active;
+    /**
+     * The most that ran at once.
+     */
+    uint64_t peak;
+    /**
+     * Handlers that have returned.
+     */
+    uint64_t finished;
+    /**
+     * Handlers that sock_server_stop or sock_close canceled.
+     */
+    uint64_t cut;
+    /**
+     * Times that accepting failed: descriptors, memory or threads were out, or a connection died before it was accepted.
+     */
+    uint64_t accept_errors;
+} sock_server_info;
 
 /**
  * What the library knows about a handle. The struct grows at its end.
@@ -1356,6 +1452,76 @@ int64_t sock_poller_wait(sock_t poller,
  * Never blocks; any thread. Since 0.1.
  */
 int sock_poller_wake(sock_t poller);
+
+/**
+ * Serves a listener: runs `handler` for each connection, and returns at once.
+ *
+ * The server takes the listener over: its handle still answers questions (sock_local_address), accepting on it is SOCK_EBUSY,
+ * and it is closed when the server stops. Closing or canceling the listener stops the server too, with no limit to the grace; since
+ * sock_cancel may be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a
+ * server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when there are some again.
+ *
+ * @param listener from sock_listen
+ * @param handler what to run for each connection, in other threads, several at once; not NULL
+ * @param context handed to the handler; must live until the server has stopped
+ * @param options or NULL for all defaults: threads, no limit
+ * @return a handle to be closed with sock_close, which stops the server with no grace; SOCK_EINVAL, SOCK_EBUSY where
+ *         another server has the listener, SOCK_ELIMIT where threads or descriptors are out
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+sock_t sock_serve(sock_t listener,
+                  sock_handler handler,
+                  void *context,
+                  const struct sock_server_options *options);
+
+/**
+ * Stops a server: accepts no more, waits for the handlers, and cancels those that are left when the grace is over.
+ *
+ * Every wait of a canceled handler ends with SOCK_ECANCELED, on its connection, on other handles and in sock_sleep; a second later its
+ * connection is closed under it. The call returns when all handlers have returned and the server's threads are gone. From
+ * inside a handler of the server it does not wait for that handler: the server has stopped when it returns too.
+ *
+ * @param server from sock_serve; stays a handle until sock_close
+ * @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
+ * @return how many handlers were canceled; 0 if it had stopped already, and in a forked child, where no server runs;
+ *         SOCK_ECANCELED in a handler that is itself canceled
+ *
+ * Blocks; any thread. Since 0.1.
+ */
+int64_t sock_server_stop(sock_t server,
+                         int64_t grace_ms);
+
+/**
+ * Waits until a server has stopped: by sock_server_stop, or because its listener was closed or canceled.
+ *
+ * @param server from sock_serve
+ * @return 0; SOCK_ECANCELED after sock_cancel(server), which a signal handler may call; SOCK_ECLOSED if it is closed meanwhile
+ *
+ * Blocks; any thread. In a handler of that server it would wait for itself, until canceled. Since 0.1.
+ */
+int sock_server_wait(sock_t server);
+
+/**
+ * The counts of a server.
+ *
+ * @param server from sock_serve
+ * @param out receives the counts; its `size` must be set
+ * @return 0; SOCK_EINVAL if `out` is NULL or its size is not set
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_get_server_info(sock_t server, struct sock_server_info *out);
+
+/**
+ * Sleeps: in a fiber the others run meanwhile.
+ *
+ * @param ms milliseconds; 0 only lets other fibers run; SOCK_FOREVER sleeps until the server stops, or for ever outside of handlers
+ * @return 0, after the whole time: signals do not end it; SOCK_ECANCELED in a handler whose server stops; SOCK_EINVAL
+ *
+ * Blocks; any thread. Since 0.1.
+ */
+int sock_sleep(int64_t ms);
 
 /**
  * Tells about a handle.

@@ -127,17 +127,13 @@ pub fn accept(handle: Handle) -> Result<Handle> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
     let (mut pause, mut lost) = (1, 0);
     loop {
-        match system::accept(pinned.descriptor()) {
-            Ok((socket, peer)) => match insert_accepted(&pinned, socket, peer) {
-                Err(error) if error.code == Code::OutOfMemory || error.code == Code::Limit => return Err(error),
-                done => return done,
-            },
-            Err(Errno::EAGAIN) => call.ready(&pinned)?,
-            Err(errno) if lost < MOST_LOST && concerns_one_connection(errno) => {
-                lost += 1;
-                log::connection_lost(errno);
-            }
-            Err(errno) if out_of_descriptors(errno) => {
+        check_free(&pinned)?;
+        match attempt(&pinned) {
+            Attempt::Accepted(connection) => return Ok(connection),
+            Attempt::Nothing => call.ready(&pinned)?,
+            Attempt::Lost(_) if lost < MOST_LOST => lost += 1,
+            Attempt::Lost(errno) => return Err(errno.into()),
+            Attempt::Exhausted(errno) => {
                 // Descriptors come back when others close theirs: nothing tells when, so look now and then.
                 if pause == 1 {
                     log::out_of_descriptors(errno);
@@ -148,32 +144,64 @@ pub fn accept(handle: Handle) -> Result<Handle> {
                 })?;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            Err(errno) => return Err(errno.into()),
+            Attempt::Failed(error) => return Err(error),
         }
     }
 }
 
 /// How many dead connections in a row one call passes over: what never ends is not about connections, but say a filter that
 /// forbids the system call.
-const MOST_LOST: u32 = 1000;
+pub const MOST_LOST: u32 = 1000;
 
 /// Milliseconds between looks for a free descriptor.
-const LONGEST_PAUSE: i64 = 100;
+pub const LONGEST_PAUSE: i64 = 100;
 
 /// The next connection, if there is one.
 pub fn try_accept(handle: Handle) -> Result<Handle> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
+    check_free(&pinned)?;
     let mut lost = 0;
     loop {
-        match system::accept(pinned.descriptor()) {
-            Ok((socket, peer)) => return insert_accepted(&pinned, socket, peer),
-            Err(Errno::EAGAIN) => return Err(Error::new(Code::WouldBlock)),
-            Err(errno) if lost < MOST_LOST && concerns_one_connection(errno) => {
-                lost += 1;
-                log::connection_lost(errno);
-            }
-            Err(errno) => return Err(errno.into()),
+        match attempt(&pinned) {
+            Attempt::Accepted(connection) => return Ok(connection),
+            Attempt::Nothing => return Err(Error::new(Code::WouldBlock)),
+            Attempt::Lost(_) if lost < MOST_LOST => lost += 1,
+            Attempt::Lost(errno) | Attempt::Exhausted(errno) => return Err(errno.into()),
+            Attempt::Failed(error) => return Err(error),
         }
+    }
+}
+
+fn check_free(listener: &Pinned) -> Result<()> {
+    if listener.socket().serving.load(Ordering::Relaxed) {
+        return Err(Error::with(Code::Busy, "a server has the listener"));
+    }
+    Ok(())
+}
+
+/// What one try to accept comes to.
+pub enum Attempt {
+    Accepted(Handle),
+    /// Nobody is there.
+    Nothing,
+    /// A connection died before it was accepted; the next one may be fine.
+    Lost(Errno),
+    /// Descriptors or memory have run out: it works again when others give theirs back.
+    Exhausted(Errno),
+    Failed(Error),
+}
+
+/// Accepts a connection if one is there.
+pub fn attempt(listener: &Pinned) -> Attempt {
+    match system::accept(listener.descriptor()) {
+        Ok((socket, peer)) => insert_accepted(listener, socket, peer).map_or_else(Attempt::Failed, Attempt::Accepted),
+        Err(Errno::EAGAIN) => Attempt::Nothing,
+        Err(errno) if concerns_one_connection(errno) => {
+            log::connection_lost(errno);
+            Attempt::Lost(errno)
+        }
+        Err(errno) if out_of_descriptors(errno) => Attempt::Exhausted(errno),
+        Err(errno) => Attempt::Failed(errno.into()),
     }
 }
 

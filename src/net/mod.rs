@@ -17,6 +17,8 @@ pub mod race;
 mod read_ahead;
 pub mod registry;
 mod resolve;
+mod scope;
+pub mod server;
 pub mod socket;
 pub mod stream;
 mod wait;

@@ -304,7 +304,7 @@ impl Poller {
         if until == 0 {
             return self.take(events, Some(0));
         }
-        if wait::in_fiber() {
+        if wait::is_bound() {
             // The set is itself a descriptor to wait for.
             let count = self.take(events, Some(0))?;
             if count > 0 {

@@ -171,7 +171,7 @@ fn pop_free() -> Result<&'static Slot> {
 }
 
 /// Makes a handle of a descriptor. `prepare` fills in the rest of the socket before anybody can see it.
-pub fn insert(descriptor: OwnedFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
+pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
     let slot = pop_free()?;
     let mut tag = slot.tag.load(Ordering::Relaxed).wrapping_add(1 << 24) & TAG & (i64::MAX as u64);
     if tag == 0 {
@@ -181,7 +181,7 @@ pub fn insert(descriptor: OwnedFd, kind: Kind, timeout: i64, prepare: impl FnOnc
     slot.drained.store(0, Ordering::Relaxed);
     slot.released.store(false, Ordering::Relaxed);
     slot.generation.store(process::generation(), Ordering::Relaxed);
-    slot.socket.open(descriptor.into_raw_fd(), kind);
+    slot.socket.open(descriptor.into().map_or(-1, OwnedFd::into_raw_fd), kind);
     prepare(&slot.socket);
     for side in &slot.sides {
         side.reset(timeout);

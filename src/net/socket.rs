@@ -51,6 +51,8 @@ pub struct Socket {
     buffered: AtomicU32,
     /// Some poller watches it, or has.
     pub watched: AtomicBool,
+    /// A server accepts on it; nobody else may.
+    pub serving: AtomicBool,
     details: Mutex<Details>,
 }
 
@@ -70,6 +72,7 @@ pub struct Details {
     pub poller: Option<Shared<super::poller::Poller>>,
     /// The pollers that watch this handle.
     pub registrations: Vec<super::poller::Registration>,
+    pub server: Option<Shared<super::server::Server>>,
     /// What a listener hands to the connections it accepts.
     pub inherited: super::options::Inherited,
 }
@@ -87,6 +90,7 @@ impl Socket {
             spin_us: AtomicI64::new(0),
             buffered: AtomicU32::new(0),
             watched: AtomicBool::new(false),
+            serving: AtomicBool::new(false),
             details: Mutex::new(Details::default()),
         }
     }
@@ -102,6 +106,7 @@ impl Socket {
         self.spin_us.store(0, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
         self.watched.store(false, Ordering::Relaxed);
+        self.serving.store(false, Ordering::Relaxed);
     }
 
     /// Forgets everything and returns the descriptor that was here.

@@ -407,7 +407,15 @@ pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
 
 /// Closes a handle of any kind.
 pub fn close(handle: Handle) -> Result<()> {
-    registry::close(handle, super::local::farewell)
+    let mut server = None;
+    registry::close(handle, |closer| {
+        super::local::farewell(closer);
+        server = super::server::take(closer);
+    })?;
+    match server {
+        Some(server) => server.stop(0).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Closes with a reset.

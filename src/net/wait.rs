@@ -5,7 +5,8 @@
 
 use super::error::{Code, Error, Result};
 use super::registry::{self, Direction, Pinned, Side};
-use super::waiters::{For, Wake};
+use super::scope;
+use super::waiters::{For, Waiters, Wake};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
 use crate::sys::shared::{Shared, Weak};
@@ -119,6 +120,9 @@ fn settle_kept() {
 impl Waker {
     /// The waker of the calling thread.
     pub fn current() -> Result<Own> {
+        if let Some(waker) = scope::waker()? {
+            return Ok(Own(waker));
+        }
         let generation = process::generation();
         let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
         match kept {
@@ -154,6 +158,17 @@ impl Waker {
             generation: process::generation(),
             state: AtomicU8::new(BUSY),
         })?))
+    }
+
+    /// A waker that is not kept for the thread. Without a descriptor for it, who sleeps with it looks up now and then.
+    pub fn fresh() -> Result<Waker> {
+        let parker = Parker { event: Event::new().ok(), generation: process::generation(), state: AtomicU8::new(BUSY) };
+        Ok(Waker(Shared::new(parker)?))
+    }
+
+    /// The process whose threads it wakes.
+    pub fn generation(&self) -> u32 {
+        self.0.generation
     }
 
     /// Shows the eventfd to `watch`.
@@ -227,16 +242,37 @@ pub struct Call {
     started: i64,
     /// An end of its own, in place of the handle's timeout and deadline.
     until: Option<i64>,
+    caller: Caller,
+}
+
+/// Who makes a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    User,
+    /// The one who closes the handle: to it alone it is still open.
+    Closer,
+    /// The server that has the listener: to it alone it may still be used.
+    Server,
 }
 
 impl Call {
     pub const fn new() -> Call {
-        Call { started: 0, until: None }
+        Call { started: 0, until: None, caller: Caller::User }
     }
 
     /// A call that ends at a point in time, whatever the handle's timeouts are.
     pub const fn until(end: i64) -> Call {
-        Call { started: 0, until: Some(end) }
+        Call { started: 0, until: Some(end), caller: Caller::User }
+    }
+
+    /// The closer's own call, on a handle that is closed to everybody else.
+    pub const fn of_closer(end: i64) -> Call {
+        Call { started: 0, until: Some(end), caller: Caller::Closer }
+    }
+
+    /// The call of the server that has a listener: until the listener is closed or canceled.
+    pub const fn of_server() -> Call {
+        Call { started: 0, until: Some(NEVER), caller: Caller::Server }
     }
 
     /// Where this call ends by the side's timeout and deadline, as they are now.
@@ -258,12 +294,18 @@ impl Call {
     /// Fails if the call may not wait any longer, else says until when it may.
     fn check(&mut self, pinned: &Pinned) -> Result<i64> {
         let side = pinned.side();
-        if side.gate.is_closed() {
-            return Err(Error::new(Code::Closed));
+        if self.caller != Caller::Closer {
+            if side.gate.is_closed() {
+                return Err(Error::new(Code::Closed));
+            }
+            if side.gate.is_canceled() {
+                return Err(Error::new(Code::Canceled));
+            }
         }
-        if side.gate.is_canceled() {
-            return Err(Error::new(Code::Canceled));
+        if self.caller != Caller::Server && pinned.socket().serving.load(Ordering::Relaxed) {
+            return Err(Error::with(Code::Busy, "a server has the listener"));
         }
+        scope::check()?;
         let end = self.end(side);
         if end != NEVER && clock::now() >= end {
             return Err(Error::new(Code::TimedOut));
@@ -284,7 +326,8 @@ impl Call {
             place.waker.park(&mut watch, end)?;
             if watch[0].ready() {
                 // A wake and readiness at once: what the wake says comes first.
-                return if pinned.side().gate.is_closed() { Err(Error::new(Code::Closed)) } else { Ok(()) };
+                let closed = pinned.side().gate.is_closed() && self.caller != Caller::Closer;
+                return if closed { Err(Error::new(Code::Closed)) } else { Ok(()) };
             }
         }
     }
@@ -298,6 +341,22 @@ impl Call {
             place.waker.park(&mut [], end.min(over))?;
         }
         Ok(())
+    }
+
+    /// Waits until `done`, which somebody makes so who then alarms `waiters`.
+    pub fn so(&mut self, pinned: &Pinned, waiters: &Waiters<Waker>, done: impl Fn() -> bool) -> Result<()> {
+        let place = Place::take(pinned, For::Readiness)?;
+        waiters.join(place.waker.clone(), For::Readiness, || {})?;
+        let result = loop {
+            if done() {
+                break Ok(());
+            }
+            if let Err(error) = self.check(pinned).and_then(|end| place.waker.park(&mut [], end)) {
+                break Err(error);
+            }
+        };
+        waiters.quit(&place.waker, |_| {});
+        result
     }
 
     /// Waits for the turn of a call that entered without it.
@@ -371,9 +430,10 @@ impl Pinned {
     }
 }
 
-/// Whether the caller is a fiber, which must not block its thread.
-pub fn in_fiber() -> bool {
-    false
+/// Whether the caller must wait here and nowhere else: it is a fiber, which must not block its thread, or a server's handler,
+/// which has to hear when the server stops.
+pub fn is_bound() -> bool {
+    scope::is_inside()
 }
 
 /// Waits for a descriptor that has no handle yet. False if `until` came first.
@@ -381,6 +441,7 @@ pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool
     let waker = Waker::current()?;
     let mut watch = [Watch::new(descriptor, events)];
     loop {
+        scope::check()?;
         waker.park(&mut watch, until)?;
         if watch[0].ready() {
             return Ok(true);
@@ -395,7 +456,27 @@ pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool
 pub fn sleep_until(until: i64) -> Result<()> {
     let waker = Waker::current()?;
     while clock::now() < until {
+        scope::check()?;
         waker.park(&mut [], until)?;
     }
     Ok(())
+}
+
+/// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first.
+pub fn until_so(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -> Result<bool> {
+    let waker = Waker::current()?;
+    waiters.join(waker.clone(), For::Turn, || {})?;
+    let result = loop {
+        if done() {
+            break Ok(true);
+        }
+        if until != NEVER && clock::now() >= until {
+            break Ok(false);
+        }
+        if let Err(error) = scope::check().and_then(|()| waker.park(&mut [], until)) {
+            break Err(error);
+        }
+    };
+    waiters.quit(&waker, |_| {});
+    result
 }

@@ -11,6 +11,7 @@
 //! - `file`       paths of unix sockets
 //! - `clock`      monotonic nanoseconds
 //! - `names`      the resolver and the services database
+//! - `thread`     threads that take no signals
 //! - `process`    whether the process has forked; random bits
 //! - `memory`     searching bytes
 //! - `shared`     shared ownership whose allocation may fail
@@ -30,6 +31,7 @@ pub mod poll;
 pub mod process;
 pub mod shared;
 pub mod socket;
+pub mod thread;
 
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

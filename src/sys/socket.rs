@@ -109,6 +109,21 @@ pub fn receive(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize
     if length >= 0 { Ok(length as usize) } else { slow(|| check_length(call())) }
 }
 
+/// recv(2) of at most `size` bytes of a TCP stream without waiting, which the kernel drops (MSG_TRUNC in tcp(7)).
+pub fn discard(descriptor: RawFd, size: usize) -> Result<usize> {
+    let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+    // SAFETY: with MSG_TRUNC nothing is written through the pointer.
+    restart(|| check_length(unsafe { libc::recv(descriptor, std::ptr::null_mut(), size, flags) }))
+}
+
+/// How many bytes the peer's kernel has not yet confirmed: SIOCOUTQ in tcp(7).
+pub fn unsent(descriptor: RawFd) -> Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: an int is written to `count`.
+    check(unsafe { libc::ioctl(descriptor, libc::TIOCOUTQ, &mut count) })?;
+    Ok(count as usize)
+}
+
 /// send(2) without waiting and without SIGPIPE.
 #[inline(always)]
 pub fn send(descriptor: RawFd, bytes: &[u8]) -> Result<usize> {

@@ -1,0 +1,487 @@
+//! Servers: a handler, written as straight-line blocking calls, runs once for each connection of a listener.
+//!
+//! What both models share is here: who is running, the limits, the counts, stopping, and the end of a connection. How
+//! connections are accepted and what their handlers run on is in `threads.rs` and `fibers.rs`.
+
+mod threads;
+
+use super::error::{Code, Error, Result};
+use super::registry::{self, Direction, Handle, Pinned};
+use super::scope::{self, Scope};
+use super::socket::Kind;
+use super::wait::{self, Call, NEVER, Waker};
+use super::waiters::Waiters;
+use super::{local, log};
+use crate::sys::shared::Shared;
+use crate::sys::socket::{self as system, Family, Shutdown};
+use crate::sys::{clock, process};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread::JoinHandle;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Model {
+    Threads,
+    Fibers,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub model: Model,
+    /// 0: one for each CPU.
+    pub workers: usize,
+    /// 0: no limit.
+    pub max_connections: i64,
+    /// Bytes; 0: the model's default.
+    pub stack_size: usize,
+}
+
+pub type Handler = Box<dyn Fn(Handle) + Send + Sync>;
+
+/// How long a connection whose handler has returned is kept for a peer that still sends, at most, and while nothing comes.
+/// Milliseconds.
+const LINGER: i64 = 10_000;
+const LINGER_IN_SILENCE: i64 = 1_000;
+/// How long a canceled handler may go on before its connection is closed under it. Milliseconds.
+const PATIENCE: i64 = 1_000;
+/// What is read and dropped at once.
+const DROP: usize = 1 << 20;
+
+pub struct Server {
+    handler: Handler,
+    listener: Handle,
+    /// The number of this server among all: its handlers' scopes carry it.
+    number: u64,
+    /// A server runs in the process that made it; in a forked child it is none.
+    generation: u32,
+    /// One for each thread that accepts.
+    acceptors: OnceLock<Vec<Shared<Scope>>>,
+    tasks: Mutex<Tasks>,
+    /// How many more connections may be served at once.
+    seats: AtomicI64,
+    stopping: AtomicBool,
+    stopped: AtomicBool,
+    /// Handlers that are inside a stop of this very server: nobody inside waits for them.
+    insiders: AtomicUsize,
+    /// Who waits for seats, for handlers to end, or for the server to stop.
+    watchers: Waiters<Waker>,
+    threads: Mutex<Threads>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    accepted: AtomicU64,
+    active: AtomicU64,
+    peak: AtomicU64,
+    finished: AtomicU64,
+    cut: AtomicU64,
+    accept_errors: AtomicU64,
+}
+
+/// What a server can tell about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Information {
+    pub accepted: u64,
+    pub active: u64,
+    pub peak: u64,
+    pub finished: u64,
+    pub cut: u64,
+    pub accept_errors: u64,
+}
+
+#[derive(Default)]
+struct Tasks {
+    running: BTreeMap<u64, Shared<Task>>,
+    next: u64,
+    /// Threads that still accept.
+    accepting: usize,
+    /// Somebody has taken it on to close the listener.
+    ending: bool,
+}
+
+/// One connection, from its acceptance until it is closed.
+struct Task {
+    number: u64,
+    connection: Handle,
+    scope: Shared<Scope>,
+    /// The handler has returned; what is left is to see the connection off.
+    returned: AtomicBool,
+    cut: AtomicBool,
+}
+
+#[derive(Default)]
+struct Threads {
+    /// Acceptors and workers.
+    permanent: Vec<JoinHandle<()>>,
+    /// Those that run one handler, by their task's number.
+    handlers: BTreeMap<u64, JoinHandle<()>>,
+    /// Tasks whose threads have nothing left to do.
+    ended: Vec<u64>,
+}
+
+/// Takes a listener over and serves it.
+pub fn serve(listener: Handle, handler: Handler, options: Options) -> Result<Handle> {
+    let pinned = registry::pin(listener, Direction::Read)?.expect(&[Kind::Listener])?;
+    let serving = &pinned.socket().serving;
+    if serving.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return Err(Error::with(Code::Busy, "another server has the listener"));
+    }
+    // Those who wait in sock_accept find out.
+    pinned.alarm();
+    let started = Server::new(listener, handler, options).and_then(|server| Server::start(server, options));
+    if started.is_err() {
+        serving.store(false, Ordering::Release);
+    }
+    started
+}
+
+fn with_server<T>(handle: Handle, work: impl FnOnce(&Pinned, &Shared<Server>) -> Result<T>) -> Result<T> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Server])?;
+    let server = pinned.socket().details().server.clone().ok_or(Error::new(Code::BadHandle))?;
+    work(&pinned, &server)
+}
+
+/// Stops accepting, waits for the handlers until the grace is over, and cancels the rest: how many.
+pub fn stop(handle: Handle, grace: i64) -> Result<usize> {
+    // Not pinned while it waits: the handle may be closed meanwhile.
+    let server = with_server(handle, |_, server| Ok(server.clone()))?;
+    server.stop(wait::after(clock::now(), grace))
+}
+
+/// Waits until the server has stopped.
+pub fn wait(handle: Handle) -> Result<()> {
+    with_server(handle, |pinned, server| {
+        if !server.is_here() {
+            return Ok(());
+        }
+        Call::new().so(pinned, &server.watchers, || server.stopped.load(Ordering::Acquire))?;
+        server.join();
+        Ok(())
+    })
+}
+
+pub fn information(handle: Handle) -> Result<Information> {
+    with_server(handle, |_, server| {
+        let counts = &server.counts;
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Ok(Information {
+            finished: get(&counts.finished),
+            cut: get(&counts.cut),
+            active: get(&counts.active),
+            accepted: get(&counts.accepted),
+            peak: get(&counts.peak),
+            accept_errors: get(&counts.accept_errors),
+        })
+    })
+}
+
+/// The server of a handle that is closing, to be stopped when the handle is gone.
+pub fn take(closer: &Pinned) -> Option<Shared<Server>> {
+    if closer.socket().kind() == Kind::Server { closer.socket().details().server.take() } else { None }
+}
+
+/// Sleeps, in a handler or anywhere; negative means until the server stops.
+pub fn sleep(milliseconds: i64) -> Result<()> {
+    scope::check()?;
+    wait::sleep_until(wait::after(clock::now(), milliseconds))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Server {
+    fn new(listener: Handle, handler: Handler, options: Options) -> Result<Shared<Server>> {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let seats = if options.max_connections > 0 { options.max_connections } else { i64::MAX };
+        let server = Server {
+            handler,
+            listener,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            generation: process::generation(),
+            acceptors: OnceLock::new(),
+            tasks: Mutex::default(),
+            seats: AtomicI64::new(seats),
+            stopping: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            insiders: AtomicUsize::new(0),
+            watchers: Waiters::new(),
+            threads: Mutex::default(),
+            counts: Counts::default(),
+        };
+        Ok(Shared::new(server)?)
+    }
+
+    /// Starts the threads and makes the handle. Where that fails nothing is left running.
+    fn start(server: Shared<Server>, options: Options) -> Result<Handle> {
+        let handle = registry::insert(None, Kind::Server, -1, |socket| socket.details().server = Some(server.clone()))?;
+        let started = match options.model {
+            Model::Threads => threads::start(&server, options),
+            Model::Fibers => Err(Error::new(Code::NotSupported)),
+        };
+        match started {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                let _ = registry::close(handle, |_| {});
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether this is the process where the server runs.
+    fn is_here(&self) -> bool {
+        self.generation == process::generation()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        lock(&self.tasks)
+    }
+
+    // ---- connections ----
+
+    /// Whether one more connection may be served; if so, its seat is taken.
+    fn take_seat(&self) -> bool {
+        self.seats.fetch_update(Ordering::AcqRel, Ordering::Acquire, |seats| (seats > 0).then(|| seats - 1)).is_ok()
+    }
+
+    fn give_seat(&self) {
+        if self.seats.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.acceptors.get().into_iter().flatten().for_each(|acceptor| acceptor.wake());
+        }
+    }
+
+    /// A connection has been accepted. None where it cannot be served: it comes too late, or memory is out. It is closed.
+    fn admit(&self, connection: Handle, scope: Shared<Scope>) -> Option<Shared<Task>> {
+        self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        let task = self.enlist(connection, scope);
+        if task.is_none() {
+            self.refuse(connection);
+        }
+        task
+    }
+
+    /// Closes a connection that no handler will see.
+    fn refuse(&self, connection: Handle) {
+        let _ = registry::close(connection, local::farewell);
+        self.give_seat();
+    }
+
+    fn enlist(&self, connection: Handle, scope: Shared<Scope>) -> Option<Shared<Task>> {
+        let mut tasks = self.tasks();
+        // Looked at under the lock: whoever stops the server finds every task that was admitted before.
+        if self.is_stopping() {
+            return None;
+        }
+        let number = tasks.next;
+        tasks.next += 1;
+        let task = Task { number, connection, scope, returned: AtomicBool::new(false), cut: AtomicBool::new(false) };
+        let task = Shared::new(task).ok()?;
+        tasks.running.insert(number, task.clone());
+        let active = self.counts.active.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counts.peak.fetch_max(active, Ordering::Relaxed);
+        Some(task)
+    }
+
+    /// Runs the handler for a connection and sees the connection off.
+    fn handle(&self, task: &Task) {
+        // A panic can only be a bug of the library's: the handler is C.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(task.connection)));
+        task.returned.store(true, Ordering::Release);
+        self.counts.active.fetch_sub(1, Ordering::Relaxed);
+        self.counts.finished.fetch_add(1, Ordering::Relaxed);
+        if !self.is_here() {
+            return;
+        }
+        self.give_seat();
+        let _ = registry::close(task.connection, |closer| {
+            local::farewell(closer);
+            closer.alarm();
+            self.linger(closer);
+        });
+    }
+
+    /// Reads and drops what the peer still sends, until its end: closing a TCP socket with data unread, or that more data comes
+    /// for, would reset the connection, and what was written would be lost on its way (RFC 1122 4.2.2.13, RFC 2525 2.17).
+    fn linger(&self, closer: &Pinned) {
+        let [read, write] = closer.sides();
+        if closer.socket().kind() != Kind::Stream || read.ended.load(Ordering::Relaxed) || !drop_unread(closer) {
+            return;
+        }
+        let over = write.ended.load(Ordering::Relaxed) || system::shutdown(closer.descriptor(), Shutdown::Write).is_err();
+        if over || closer.socket().family() == Some(Family::Unix) {
+            return;
+        }
+        let end = wait::after(clock::now(), LINGER);
+        loop {
+            if self.is_stopping() && system::unsent(closer.descriptor()) == Ok(0) {
+                return;
+            }
+            let silence = wait::after(clock::now(), LINGER_IN_SILENCE);
+            if Call::of_closer(end.min(silence)).ready(closer).is_err() || !drop_unread(closer) {
+                return;
+            }
+        }
+    }
+
+    /// A connection that no handler will run for is closed.
+    fn give_up(&self, task: &Task) {
+        self.refuse(task.connection);
+        self.counts.active.fetch_sub(1, Ordering::Relaxed);
+        self.leave(task);
+    }
+
+    /// A connection is closed.
+    fn leave(&self, task: &Task) {
+        self.tasks().running.remove(&task.number);
+        self.settle();
+    }
+
+    /// A thread accepts no more.
+    fn acceptor_left(&self) {
+        // Where accepting has failed for good, or the listener was closed or canceled, this is the beginning of the end.
+        self.begin_stop();
+        self.tasks().accepting -= 1;
+        self.settle();
+    }
+
+    /// Something has ended: if it was the last, the server has stopped.
+    fn settle(&self) {
+        let last = {
+            let mut tasks = self.tasks();
+            let last = self.is_stopping() && tasks.running.is_empty() && tasks.accepting == 0 && !tasks.ending;
+            tasks.ending |= last;
+            last
+        };
+        if last {
+            let _ = registry::close(self.listener, local::farewell);
+            self.stopped.store(true, Ordering::Release);
+        }
+        if self.is_stopping() {
+            self.watchers.alarm();
+        }
+    }
+
+    // ---- stopping ----
+
+    /// No connection is accepted from here on.
+    fn begin_stop(&self) {
+        let tasks: Vec<_> = {
+            let tasks = self.tasks();
+            if self.stopping.swap(true, Ordering::AcqRel) {
+                return;
+            }
+            tasks.running.values().filter(|task| task.returned.load(Ordering::Acquire)).cloned().collect()
+        };
+        self.acceptors.get().into_iter().flatten().for_each(|acceptor| acceptor.cancel());
+        tasks.iter().for_each(|task| task.scope.cancel());
+        self.watchers.alarm();
+    }
+
+    pub fn stop(&self, until: i64) -> Result<usize> {
+        if !self.is_here() {
+            return Ok(0);
+        }
+        self.begin_stop();
+        let inside = scope::is_inside_of(self.number);
+        if inside {
+            self.insiders.fetch_add(1, Ordering::SeqCst);
+            self.watchers.alarm();
+        }
+        let result = self.wait_and_cut(inside, until);
+        if inside {
+            self.insiders.fetch_sub(1, Ordering::SeqCst);
+        } else {
+            self.join();
+        }
+        result
+    }
+
+    fn wait_and_cut(&self, inside: bool, until: i64) -> Result<usize> {
+        let quiet = || {
+            if !inside {
+                return self.stopped.load(Ordering::Acquire);
+            }
+            let tasks = self.tasks();
+            tasks.accepting == 0 && tasks.running.len() <= self.insiders.load(Ordering::SeqCst)
+        };
+        if wait::until_so(&self.watchers, until, quiet)? {
+            return Ok(0);
+        }
+        let cut = self.cut();
+        if !wait::until_so(&self.watchers, wait::after(clock::now(), PATIENCE), quiet)? {
+            self.close_connections();
+            wait::until_so(&self.watchers, NEVER, quiet)?;
+        }
+        Ok(cut)
+    }
+
+    fn others(&self) -> Vec<Shared<Task>> {
+        let tasks = self.tasks();
+        tasks.running.values().filter(|task| !task.scope.is_current()).cloned().collect()
+    }
+
+    /// Cancels what still runs. How many handlers that were.
+    fn cut(&self) -> usize {
+        let mut cut = 0;
+        for task in self.others() {
+            if !task.returned.load(Ordering::Acquire) && !task.cut.swap(true, Ordering::AcqRel) {
+                cut += 1;
+            }
+            task.scope.cancel();
+            let _ = registry::cancel(task.connection);
+        }
+        self.counts.cut.fetch_add(cut as u64, Ordering::Relaxed);
+        cut
+    }
+
+    /// Cancel ends waiting; a handler whose peer never lets it wait goes on until its handle is gone.
+    fn close_connections(&self) {
+        for task in self.others() {
+            if !task.returned.load(Ordering::Acquire) {
+                let _ = registry::close(task.connection, local::farewell);
+            }
+        }
+    }
+
+    /// Waits for the threads of a server that has stopped to be gone. Not for one of themselves.
+    fn join(&self) {
+        if scope::is_inside_of(self.number) || !self.stopped.load(Ordering::Acquire) {
+            return;
+        }
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads.permanent.into_iter().chain(threads.handlers.into_values()) {
+            let _ = thread.join();
+        }
+    }
+
+    fn accept_failed(&self, error: &Error) {
+        self.counts.accept_errors.fetch_add(1, Ordering::Relaxed);
+        log::say(log::Level::Warning, format_args!("serve: accepting failed: {error}"));
+    }
+}
+
+/// Reads and drops what has come. False where the peer has ended its direction or the connection is dead.
+fn drop_unread(closer: &Pinned) -> bool {
+    let tcp = closer.socket().family() != Some(Family::Unix);
+    // A peer that sends faster than this reads has to be waited for in turns.
+    for _ in 0..16 {
+        match if tcp {
+            system::discard(closer.descriptor(), DROP)
+        } else {
+            system::receive(closer.descriptor(), &mut [0; 256], 0)
+        } {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(crate::sys::Errno::EAGAIN) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
+}

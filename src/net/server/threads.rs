@@ -1,0 +1,132 @@
+//! A thread for each connection, and one that accepts.
+
+use super::super::error::{Code, Error, Result};
+use super::super::listen::{self, Attempt, LONGEST_PAUSE, MOST_LOST};
+use super::super::registry::{self, Direction, Handle, Pinned};
+use super::super::scope::Scope;
+use super::super::wait::{self, Call, NEVER};
+use super::{Options, Server, Task, lock};
+use crate::sys::shared::Shared;
+use crate::sys::{clock, thread};
+use std::sync::atomic::Ordering;
+
+const ACCEPTOR_STACK: usize = 128 << 10;
+
+pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
+    let listener = registry::pin(server.listener, Direction::Read)?;
+    let scope = Shared::new(Scope::new(0))?;
+    let _ = server.acceptors.set(vec![scope.clone()]);
+    server.tasks().accepting = 1;
+    let acceptor = Acceptor { server: server.clone(), listener, stack: options.stack_size };
+    let thread =
+        thread::spawn("sock-accept", ACCEPTOR_STACK, move || Scope::run(&scope, || acceptor.run())).map_err(thread_error)?;
+    lock(&server.threads).permanent.push(thread);
+    Ok(())
+}
+
+pub fn thread_error(errno: crate::sys::Errno) -> Error {
+    Error::with(Code::Limit, "no thread could be started").errno(errno)
+}
+
+struct Acceptor {
+    server: Shared<Server>,
+    listener: Pinned,
+    stack: usize,
+}
+
+impl Acceptor {
+    fn run(self) {
+        while let Some(connection) = self.next() {
+            self.reap();
+            match Shared::new(Scope::new(self.server.number)) {
+                Ok(scope) => self.server.admit(connection, scope).into_iter().for_each(|task| self.start(task)),
+                Err(_) => self.server.refuse(connection),
+            }
+        }
+        let Acceptor { server, listener, .. } = self;
+        drop(listener);
+        server.acceptor_left();
+    }
+
+    /// The next connection that may be served; None when there will be no more.
+    fn next(&self) -> Option<Handle> {
+        let server = &self.server;
+        self.until(NEVER, || server.take_seat())?;
+        let (mut pause, mut lost) = (1, 0);
+        loop {
+            let error = match listen::attempt(&self.listener) {
+                Attempt::Accepted(connection) => return Some(connection),
+                Attempt::Nothing => match Call::of_server().ready(&self.listener) {
+                    Ok(()) => continue,
+                    Err(_) => break,
+                },
+                Attempt::Lost(_) if lost < MOST_LOST => {
+                    lost += 1;
+                    server.counts.accept_errors.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Attempt::Lost(errno) | Attempt::Exhausted(errno) => errno.into(),
+                Attempt::Failed(error) if matches!(error.code, Code::Limit | Code::OutOfMemory) => error,
+                Attempt::Failed(error) => {
+                    server.accept_failed(&error);
+                    break;
+                }
+            };
+            if pause == 1 {
+                server.accept_failed(&error);
+            }
+            if Call::of_server().pause(&self.listener, pause).is_err() {
+                break;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        server.give_seat();
+        None
+    }
+
+    /// Runs a task in a thread of its own. Where no thread can be had it waits for one: threads end.
+    fn start(&self, task: Shared<Task>) {
+        let mut pause = 1;
+        loop {
+            let (server, mine) = (self.server.clone(), task.clone());
+            let work = move || {
+                Scope::run(&mine.scope, || server.handle(&mine));
+                lock(&server.threads).ended.push(mine.number);
+                server.leave(&mine);
+            };
+            let mut threads = lock(&self.server.threads);
+            match thread::spawn("sock-handler", self.stack, work) {
+                Ok(thread) => {
+                    threads.handlers.insert(task.number, thread);
+                    return;
+                }
+                Err(errno) => {
+                    drop(threads);
+                    if pause == 1 {
+                        self.server.accept_failed(&thread_error(errno));
+                    }
+                }
+            }
+            self.reap();
+            if self.until(wait::after(clock::now(), pause), || false).is_none() {
+                return self.server.give_up(&task);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits until `so` or `until`. None when the server stops.
+    fn until(&self, until: i64, so: impl Fn() -> bool) -> Option<bool> {
+        wait::until_so(&self.server.watchers, until, so).ok()
+    }
+
+    /// Joins the threads that have nothing left to do.
+    fn reap(&self) {
+        let threads: Vec<_> = {
+            let mut threads = lock(&self.server.threads);
+            let ended = std::mem::take(&mut threads.ended);
+            ended.into_iter().filter_map(|number| threads.handlers.remove(&number)).collect()
+        };
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}

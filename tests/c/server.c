@@ -1,0 +1,831 @@
+/* Servers: every case runs under every model, from one table. */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static int model = SOCK_THREADS, workers;
+
+static sock_server_options options_of_model(void)
+{
+    sock_server_options options = { .size = sizeof options, .model = model, .workers = workers };
+    return options;
+}
+
+typedef struct served { sock_t listener, server; uint16_t port; } served;
+
+static served serve_with(sock_handler handler, void *context, sock_server_options options)
+{
+    served s;
+    s.listener = listen_local();
+    s.port = port_of(s.listener);
+    s.server = sock_serve(s.listener, handler, context, &options);
+    CHECK(s.server, >, 0);
+    return s;
+}
+
+static served serve(sock_handler handler, void *context)
+{
+    return serve_with(handler, context, options_of_model());
+}
+
+static sock_server_info info_of(sock_t server)
+{
+    sock_server_info info = { .size = sizeof info };
+    CHECK(sock_get_server_info(server, &info), ==, 0);
+    return info;
+}
+
+static void raw_echoes(int fd, const char *text)
+{
+    char answer[256];
+    raw_send(fd, text, strlen(text));
+    raw_receive(fd, answer, strlen(text));
+    CHECK(memcmp(answer, text, strlen(text)), ==, 0);
+}
+
+/* ---- handlers ---- */
+
+static void echo(sock_t connection, void *context)
+{
+    char buffer[4096];
+    int64_t length;
+    (void)context;
+    while ((length = sock_read(connection, buffer, sizeof buffer)) > 0)
+        if (sock_write(connection, buffer, (size_t)length) < 0) return;
+}
+
+typedef struct ending { atomic_int entered, left; atomic_llong code; } ending;
+
+/* Waits for data that never comes, and notes how that ended. */
+static void wait_in_read(sock_t connection, void *context)
+{
+    ending *end = context;
+    char byte;
+    atomic_fetch_add(&end->entered, 1);
+    atomic_store(&end->code, sock_read(connection, &byte, 1));
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void wait_in_sleep(sock_t connection, void *context)
+{
+    ending *end = context;
+    (void)connection;
+    atomic_fetch_add(&end->entered, 1);
+    atomic_store(&end->code, sock_sleep(SOCK_FOREVER));
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void wait_in_accept(sock_t connection, void *context)
+{
+    ending *end = context;
+    (void)connection;
+    sock_t other = sock_listen("127.0.0.1", "0", NULL);
+    CHECK(other, >, 0);
+    atomic_fetch_add(&end->entered, 1);
+    atomic_store(&end->code, sock_accept(other));
+    sock_close(other);
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void wait_in_poller(sock_t connection, void *context)
+{
+    ending *end = context;
+    sock_t poller = sock_poller();
+    sock_event event;
+    CHECK(sock_poller_add(poller, connection, SOCK_READ, NULL), ==, 0);
+    atomic_fetch_add(&end->entered, 1);
+    atomic_store(&end->code, sock_poller_wait(poller, &event, 1, SOCK_FOREVER));
+    sock_close(poller);
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void wait_for_write(sock_t connection, void *context)
+{
+    ending *end = context;
+    char block[65536];
+    int64_t result;
+    memset(block, 'x', sizeof block);
+    atomic_fetch_add(&end->entered, 1);
+    while ((result = sock_write(connection, block, sizeof block)) > 0) {}
+    atomic_store(&end->code, result);
+    atomic_fetch_add(&end->left, 1);
+}
+
+enum { ANSWER = 32 << 10 };
+
+/* ---- cases ---- */
+
+static void clients_are_served_side_by_side(void)
+{
+    served s = serve(echo, NULL);
+    int clients[40];
+    char text[32];
+    for (int i = 0; i < 40; i++) clients[i] = raw_connect(s.port);
+    for (int round = 0; round < 3; round++)
+        for (int i = 39; i >= 0; i--) {
+            snprintf(text, sizeof text, "round %d client %d", round, i);
+            raw_echoes(clients[i], text);
+        }
+    sock_server_info info = info_of(s.server);
+    CHECK(info.accepted, ==, 40);
+    CHECK(info.active, ==, 40);
+    CHECK(info.peak, ==, 40);
+    for (int i = 0; i < 40; i++) raw_close(clients[i]);
+    WAIT_UNTIL(info_of(s.server).finished == 40);
+    CHECK(info_of(s.server).active, ==, 0);
+    CHECK(sock_server_stop(s.server, 0), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void the_listener_belongs_to_the_server(void)
+{
+    sock_t listener = listen_local();
+    sock_server_options options = options_of_model();
+    call waiting = { .run = call_accept, .socket = listener };
+    call_start(&waiting);
+    call_wait_asleep(&waiting);
+    sock_t server = sock_serve(listener, echo, NULL, &options);
+    CHECK(server, >, 0);
+    CHECK(call_join(&waiting), ==, SOCK_EBUSY);
+    sock_address address;
+    CHECK(sock_local_address(listener, &address), ==, 0);
+    CHECK(sock_accept(listener), ==, SOCK_EBUSY);
+    CHECK(sock_try_accept(listener), ==, SOCK_EBUSY);
+    CHECK(sock_serve(listener, echo, NULL, &options), ==, SOCK_EBUSY);
+    int client = raw_connect((uint16_t)sock_address_port(&address));
+    raw_echoes(client, "still here");
+    CHECK(sock_close(server), ==, 0);
+    CHECK(sock_local_address(listener, &address), ==, SOCK_EHANDLE);
+    CHECK(sock_close(listener), ==, SOCK_EHANDLE);
+    raw_close(client);
+}
+
+static void arguments_are_checked(void)
+{
+    sock_t listener = listen_local(), pair[2];
+    unix_pair(pair);
+    sock_server_options good = options_of_model(), bad = good;
+    CHECK(sock_serve(listener, NULL, NULL, &good), ==, SOCK_EINVAL);
+    CHECK(sock_serve(pair[0], echo, NULL, &good), ==, SOCK_ETYPE);
+    CHECK(sock_serve(0, echo, NULL, &good), ==, SOCK_EHANDLE);
+    bad.size = 0;
+    CHECK(sock_serve(listener, echo, NULL, &bad), ==, SOCK_EINVAL);
+    bad = good; bad.model = 2;
+    CHECK(sock_serve(listener, echo, NULL, &bad), ==, SOCK_EINVAL);
+    bad = good; bad.workers = -1;
+    CHECK(sock_serve(listener, echo, NULL, &bad), ==, SOCK_EINVAL);
+    bad = good; bad.max_connections = -1;
+    CHECK(sock_serve(listener, echo, NULL, &bad), ==, SOCK_EINVAL);
+    bad = good; bad.stack_size = SIZE_MAX;
+    CHECK(sock_serve(listener, echo, NULL, &bad), ==, SOCK_EINVAL);
+    CHECK(sock_server_stop(listener, 0), ==, SOCK_ETYPE);
+    CHECK(sock_server_wait(listener), ==, SOCK_ETYPE);
+    CHECK(sock_sleep(-2), ==, SOCK_EINVAL);
+
+    sock_t server = sock_serve(listener, echo, NULL, &good);
+    sock_server_info info = { .size = 0 };
+    CHECK(server, >, 0);
+    CHECK(sock_get_server_info(server, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_get_server_info(server, &info), ==, SOCK_EINVAL);
+    info.size = sizeof info;
+    CHECK(sock_get_server_info(listener, &info), ==, SOCK_ETYPE);
+    CHECK(sock_server_stop(server, -2), ==, SOCK_EINVAL);
+    char byte;
+    CHECK(sock_read(server, &byte, 1), ==, SOCK_ETYPE);
+    CHECK(sock_accept(server), ==, SOCK_ETYPE);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(sock_server_stop(server, 0), ==, SOCK_EHANDLE);
+    CHECK(sock_server_wait(server), ==, SOCK_EHANDLE);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+static void stopping_cancels_handlers_wherever_they_wait(void)
+{
+    static const struct { const char *name; sock_handler handler; } places[] = {
+        { "read", wait_in_read }, { "sleep", wait_in_sleep }, { "accept", wait_in_accept },
+        { "poller", wait_in_poller }, { "write", wait_for_write },
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        ending end = { 0 };
+        context("%s", places[i].name);
+        served s = serve(places[i].handler, &end);
+        int clients[3];
+        for (int c = 0; c < 3; c++) clients[c] = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&end.entered) == 3);
+        int64_t began = now_ms();
+        CHECK(sock_server_stop(s.server, 30), ==, 3);
+        CHECK(now_ms() - began, >=, 30);
+        CHECK(atomic_load(&end.left), ==, 3);
+        CHECK(atomic_load(&end.code), ==, SOCK_ECANCELED);
+        CHECK(info_of(s.server).cut, ==, 3);
+        CHECK(info_of(s.server).active, ==, 0);
+        CHECK(sock_server_stop(s.server, 0), ==, 0);
+        CHECK(sock_server_wait(s.server), ==, 0);
+        CHECK(sock_close(s.server), ==, 0);
+        for (int c = 0; c < 3; c++) raw_close(clients[c]);
+    }
+    context(NULL);
+}
+
+static void grace_lets_handlers_end_by_themselves(void)
+{
+    served s = serve(echo, NULL);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "before");
+    pid_t child = fork_child();
+    if (child == 0) _exit(0); /* the fork alone must not disturb anything */
+    CHECK(child_status(child), ==, 0);
+    raw_echoes(client, "after");
+    shutdown(client, SHUT_WR);
+    CHECK(raw_drain(client), ==, 0);
+    raw_close(client);
+    int64_t began = now_ms();
+    CHECK(sock_server_stop(s.server, 10000), ==, 0);
+    CHECK(now_ms() - began, <, 5000);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void *stop_for_ever(void *argument)
+{
+    CHECK(sock_server_stop(*(sock_t *)argument, SOCK_FOREVER), ==, 0);
+    return NULL;
+}
+
+static void a_stopping_server_serves_those_it_has_and_nobody_new(void)
+{
+    served s = serve(echo, NULL);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "one");
+    pthread_t stopper = start_thread(stop_for_ever, &s.server);
+    /* The listener is not closed before the last handler ends: connecting may succeed, but nobody is accepted. */
+    raw_echoes(client, "two");
+    int late = raw_connect(s.port);
+    raw_send(late, "x", 1);
+    raw_echoes(client, "three");
+    raw_close(client);
+    join_thread(stopper);
+    CHECK(info_of(s.server).cut, ==, 0);
+    CHECK(info_of(s.server).accepted, <=, 2);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(late);
+}
+
+static void handler_that_stops(sock_t connection, void *context)
+{
+    sock_t server = *(sock_t *)context;
+    char byte;
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    if (byte == 's') CHECK(sock_server_stop(server, SOCK_FOREVER), ==, 0);
+    if (byte == 'c') CHECK(sock_close(server), ==, 0);
+    CHECK(sock_write(connection, "done", 4), ==, 4);
+}
+
+static void stopping_from_a_handler_does_not_wait_for_it(void)
+{
+    static sock_t server;
+    served s = serve(handler_that_stops, &server);
+    server = s.server;
+    int one = raw_connect(s.port), two = raw_connect(s.port);
+    WAIT_UNTIL(info_of(server).active == 2);
+    raw_send(one, "s", 1);
+    raw_send(two, "s", 1);
+    char answer[4];
+    raw_receive(one, answer, 4);
+    raw_receive(two, answer, 4);
+    CHECK(sock_server_wait(server), ==, 0);
+    CHECK(info_of(server).finished, ==, 2);
+    CHECK(sock_close(server), ==, 0);
+    raw_close(one);
+    raw_close(two);
+}
+
+static void closing_from_a_handler_cuts_the_others(void)
+{
+    static sock_t server;
+    served s = serve(handler_that_stops, &server);
+    server = s.server;
+    int idle = raw_connect(s.port);
+    WAIT_UNTIL(info_of(server).active == 1);
+    /* The other handler's read ends with SOCK_ECANCELED, which its CHECK would not like: it must have answered before. */
+    raw_send(idle, "x", 1);
+    char answer[4];
+    raw_receive(idle, answer, 4);
+    raw_close(idle);
+    int one = raw_connect(s.port);
+    raw_send(one, "c", 1);
+    raw_receive(one, answer, 4);
+    CHECK(raw_drain(one), ==, 0);
+    raw_close(one);
+    WAIT_UNTIL(sock_live_handles() == 0);
+    CHECK(sock_server_wait(server), ==, SOCK_EHANDLE);
+}
+
+static void at_the_limit_connections_wait_in_the_backlog(void)
+{
+    sock_server_options options = options_of_model();
+    options.max_connections = 2;
+    served s = serve_with(echo, NULL, options);
+    int clients[6];
+    for (int i = 0; i < 6; i++) {
+        clients[i] = raw_connect(s.port);
+        raw_send(clients[i], "x", 1);
+    }
+    char byte;
+    for (int i = 0; i < 6; i++) {
+        raw_receive(clients[i], &byte, 1);
+        CHECK(info_of(s.server).active, <=, 2);
+        if (i < 4) CHECK(raw_readable(clients[i + 2], 20), ==, false);
+        raw_close(clients[i]);
+    }
+    WAIT_UNTIL(info_of(s.server).finished == 6);
+    CHECK(info_of(s.server).peak, ==, 2);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void answer_unread(sock_t connection, void *context)
+{
+    static char block[ANSWER];
+    (void)context;
+    pattern(block, sizeof block, 0);
+    CHECK(sock_write(connection, block, sizeof block), ==, sizeof block);
+}
+
+static void the_peer_gets_what_was_written_though_its_data_was_left_unread(void)
+{
+    enum { SENT = 3 << 20 };
+    static char buffer[SENT];
+    served s = serve(answer_unread, NULL);
+    for (int round = 0; round < 5; round++) {
+        int client = raw_connect(s.port);
+        /* More than the socket buffers hold: the server must read on for this send to end. */
+        raw_send(client, buffer, SENT);
+        raw_receive(client, buffer, ANSWER);
+        CHECK(pattern_mismatch(buffer, ANSWER, 0), ==, ANSWER);
+        CHECK(raw_drain(client), ==, 0);
+        raw_close(client);
+    }
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void the_connection_closes_when_the_handler_returns(void)
+{
+    served s = serve(answer_unread, NULL);
+    int client = raw_connect(s.port);
+    CHECK(raw_drain(client), ==, ANSWER);
+    /* Our end stays open: the server must not wait for it for ever. */
+    WAIT_UNTIL(info_of(s.server).active == 0);
+    int64_t began = now_ms();
+    WAIT_UNTIL(sock_live_handles() == 2);
+    CHECK(now_ms() - began, <, 8000);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
+static void close_it_oneself(sock_t connection, void *context)
+{
+    (void)context;
+    CHECK(sock_write(connection, "bye", 3), ==, 3);
+    CHECK(sock_close(connection), ==, 0);
+    sock_t others[2]; /* takes the slot over: the server must not close a stranger */
+    CHECK(sock_pair(others), ==, 0);
+    CHECK(sock_write(others[0], "x", 1), ==, 1);
+    CHECK(sock_close(others[0]), ==, 0);
+    CHECK(sock_close(others[1]), ==, 0);
+}
+
+static void a_handler_may_close_its_connection(void)
+{
+    served s = serve(close_it_oneself, NULL);
+    for (int i = 0; i < 20; i++) {
+        int client = raw_connect(s.port);
+        CHECK(raw_drain(client), ==, 3);
+        raw_close(client);
+    }
+    WAIT_UNTIL(info_of(s.server).finished == 20);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static int64_t processor_us(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+}
+
+static void accepting_survives_running_out_of_descriptors(void)
+{
+    served s = serve(echo, NULL);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "first");
+    int waiting[3];
+    for (int i = 0; i < 3; i++) waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit limit, tight;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    tight = limit;
+    int lowest = dup(0);
+    close(lowest);
+    tight.rlim_cur = (rlim_t)lowest;
+    CHECK(setrlimit(RLIMIT_NOFILE, &tight), ==, 0);
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(s.port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    for (int i = 0; i < 3; i++) CHECK(connect(waiting[i], (struct sockaddr *)&to, sizeof to), ==, 0);
+    WAIT_UNTIL(info_of(s.server).accept_errors > 0);
+    int64_t before = processor_us();
+    for (int i = 0; i < 50; i++) {
+        raw_echoes(client, "the others are served");
+        sleep_ms(10);
+    }
+    if (!under_memcheck()) CHECK(processor_us() - before, <, 200000);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    for (int i = 0; i < 3; i++) {
+        raw_echoes(waiting[i], "at last");
+        raw_close(waiting[i]);
+    }
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void canceling_the_listener_ends_the_server(void)
+{
+    served s = serve(echo, NULL);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "hello");
+    CHECK(sock_cancel(s.listener), ==, 0);
+    raw_echoes(client, "those who are here stay");
+    raw_close(client);
+    CHECK(sock_server_wait(s.server), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+
+    s = serve(echo, NULL);
+    CHECK(sock_close(s.listener), ==, 0);
+    CHECK(sock_server_wait(s.server), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static sock_t canceled_by_signal;
+static void on_alarm(int number) { (void)number; sock_cancel(canceled_by_signal); }
+
+static void a_signal_ends_the_wait(void)
+{
+    served s = serve(echo, NULL);
+    canceled_by_signal = s.server;
+    struct sigaction action = { .sa_handler = on_alarm };
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval soon = { .it_value = { 0, 30000 } };
+    setitimer(ITIMER_REAL, &soon, NULL);
+    CHECK(sock_server_wait(s.server), ==, SOCK_ECANCELED);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "not stopped yet");
+    CHECK(sock_server_stop(s.server, 0), ==, 1);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
+static void *wait_for_server(void *argument) { return (void *)(intptr_t)sock_server_wait(*(sock_t *)argument); }
+
+static void closing_ends_everybody_who_waits(void)
+{
+    ending end = { 0 };
+    served s = serve(wait_in_read, &end);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 1);
+    pthread_t waiter = start_thread(wait_for_server, &s.server);
+    sleep_ms(20); /* most often it waits by now; if not, the handle is gone when it comes */
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(atomic_load(&end.left), ==, 1);
+    int64_t result = (intptr_t)join_thread(waiter);
+    CHECK(result == SOCK_ECLOSED || result == SOCK_EHANDLE, ==, 1);
+    raw_close(client);
+}
+
+static void in_a_forked_child_nothing_hangs(void)
+{
+    ending end = { 0 };
+    served s = serve(wait_in_read, &end);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 1);
+    pid_t child = fork_child();
+    if (child == 0) {
+        sock_server_info info = { .size = sizeof info };
+        CHECK(sock_get_server_info(s.server, &info), ==, 0);
+        CHECK(sock_server_wait(s.server), ==, 0);
+        CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+        CHECK(sock_close(s.server), ==, 0);
+        sock_close(s.listener);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(atomic_load(&end.left), ==, 0);
+    int other = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 2);
+    CHECK(sock_server_stop(s.server, 0), ==, 2);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+    raw_close(other);
+}
+
+static void fork_inside(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    if (sock_read(connection, &byte, 1) != 1) return;
+    pid_t child = fork();
+    if (child == 0) {
+        /* The child's blocking calls block the child. */
+        int64_t length = sock_read(connection, &byte, 1);
+        if (length == 1) sock_write(connection, &byte, 1);
+        sock_sleep(5);
+        _exit(length == 1 ? 0 : 1);
+    }
+    CHECK(child, >, 0);
+    CHECK(child_status(child), ==, 0);
+    sock_write(connection, "parent", 6);
+}
+
+static void a_handler_may_fork(void)
+{
+    served s = serve(fork_inside, NULL);
+    int client = raw_connect(s.port);
+    raw_send(client, "f", 1);
+    sleep_ms(30);
+    raw_send(client, "c", 1);
+    char answer[7];
+    raw_receive(client, answer, 7);
+    CHECK(memcmp(answer, "cparent", 7), ==, 0);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void sleep_and_tell(sock_t connection, void *context)
+{
+    (void)context;
+    for (int i = 0; i < 5; i++) {
+        int64_t began = now_us();
+        CHECK(sock_sleep(20), ==, 0);
+        int64_t took = now_us() - began;
+        CHECK(sock_write(connection, &took, sizeof took), ==, sizeof took);
+    }
+}
+
+static void sleeping_takes_its_time(void)
+{
+    served s = serve(sleep_and_tell, NULL);
+    int clients[8];
+    int64_t took[40];
+    for (int i = 0; i < 8; i++) clients[i] = raw_connect(s.port);
+    for (int i = 0; i < 8; i++) raw_receive(clients[i], took + 5 * i, 5 * sizeof *took);
+    for (int i = 0; i < 40; i++) CHECK(took[i], >=, 20000);
+    if (!under_memcheck()) CHECK(median(took, 40), <, 25000);
+    for (int i = 0; i < 8; i++) raw_close(clients[i]);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(sock_sleep(0), ==, 0);
+    CHECK(sock_sleep(2), ==, 0);
+}
+
+static void read_with_deadline(sock_t connection, void *context)
+{
+    atomic_llong *late = context;
+    char line[256];
+    CHECK(sock_set_timeout(connection, SOCK_READ, 30), ==, 0);
+    int64_t began = now_us();
+    int64_t result = sock_read(connection, line, 1);
+    CHECK(result, ==, SOCK_ETIMEDOUT);
+    CHECK(now_us() - began, >=, 30000);
+    CHECK(strstr(sock_last_error(), "timed out") != NULL, ==, 1);
+    CHECK(sock_set_timeout(connection, SOCK_READ, SOCK_FOREVER), ==, 0);
+    /* A client that drips: the deadline holds over the whole line. */
+    CHECK(sock_set_deadline(connection, SOCK_READ, 100), ==, 0);
+    began = now_us();
+    CHECK(sock_read_line(connection, line, sizeof line), ==, SOCK_ETIMEDOUT);
+    int64_t took = now_us() - began;
+    CHECK(took, >=, 100000);
+    atomic_store(late, took - 100000);
+    CHECK(sock_set_deadline(connection, SOCK_READ, SOCK_FOREVER), ==, 0);
+    CHECK(sock_write(connection, "slow", 4), ==, 4);
+}
+
+static void deadlines_hold_against_slow_clients(void)
+{
+    static atomic_llong late;
+    served s = serve(read_with_deadline, &late);
+    int client = raw_connect(s.port);
+    sleep_ms(45);
+    while (!raw_readable(client, 7)) raw_send(client, "a", 1);
+    char answer[4];
+    raw_receive(client, answer, 4);
+    CHECK(memcmp(answer, "slow", 4), ==, 0);
+    if (!under_memcheck()) CHECK(atomic_load(&late), <, 50000);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* A chat: what one says, all hear, by writes to others' handles. */
+typedef struct room { pthread_mutex_t lock; sock_t members[32]; int count; } room;
+
+static void chat(sock_t connection, void *context)
+{
+    room *r = context;
+    char line[128];
+    int64_t length;
+    pthread_mutex_lock(&r->lock);
+    r->members[r->count++] = connection;
+    pthread_mutex_unlock(&r->lock);
+    while ((length = sock_read_line(connection, line, sizeof line - 1)) >= 0) {
+        line[length++] = '\n';
+        sock_t others[32];
+        pthread_mutex_lock(&r->lock);
+        int count = r->count;
+        memcpy(others, r->members, sizeof others);
+        pthread_mutex_unlock(&r->lock);
+        for (int i = 0; i < count; i++) sock_write(others[i], line, (size_t)length);
+    }
+}
+
+static void handlers_write_to_each_others_connections(void)
+{
+    enum { MEMBERS = 12, LINES = 20 };
+    room r = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    served s = serve(chat, &r);
+    int members[MEMBERS];
+    char lines[MEMBERS * LINES * 8];
+    for (int i = 0; i < MEMBERS; i++) members[i] = raw_connect(s.port);
+    WAIT_UNTIL(info_of(s.server).active == MEMBERS);
+    for (int done = 0; !done; sleep_ms(1)) {
+        pthread_mutex_lock(&r.lock);
+        done = r.count == MEMBERS;
+        pthread_mutex_unlock(&r.lock);
+    }
+    for (int line = 0; line < LINES; line++)
+        for (int i = 0; i < MEMBERS; i++) {
+            char text[16];
+            int length = snprintf(text, sizeof text, "%03d %03d\n", i, line);
+            raw_send(members[i], text, (size_t)length);
+        }
+    for (int i = 0; i < MEMBERS; i++) {
+        int next[MEMBERS] = { 0 };
+        raw_receive(members[i], lines, sizeof lines);
+        for (size_t at = 0; at < sizeof lines; at += 8) {
+            int who, line;
+            CHECK(sscanf(lines + at, "%3d %3d", &who, &line), ==, 2);
+            CHECK(line, ==, next[who]++);
+        }
+    }
+    for (int i = 0; i < MEMBERS; i++) raw_close(members[i]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void relay_by_name(sock_t connection, void *context)
+{
+    char byte;
+    sock_t upstream = sock_open("localhost", context, SOCK_OPTIONS(.timeout_ms = 5000));
+    CHECK(upstream, >, 0);
+    while (sock_read(connection, &byte, 1) == 1) {
+        CHECK(sock_write(upstream, &byte, 1), ==, 1);
+        CHECK(sock_read_exact(upstream, &byte, 1), ==, 1);
+        CHECK(sock_write(connection, &byte, 1), ==, 1);
+    }
+    CHECK(sock_finish(upstream, 5000), ==, 0);
+}
+
+static void handlers_open_connections_by_name(void)
+{
+    served back = serve(echo, NULL);
+    served front = serve(relay_by_name, (void *)(uintptr_t)port_text(back.port));
+    int clients[8];
+    for (int i = 0; i < 8; i++) clients[i] = raw_connect(front.port);
+    for (int i = 0; i < 8; i++) raw_echoes(clients[i], "a");
+    for (int i = 0; i < 8; i++) raw_close(clients[i]);
+    WAIT_UNTIL(info_of(front.server).finished == 8);
+    CHECK(sock_close(front.server), ==, 0);
+    CHECK(sock_close(back.server), ==, 0);
+}
+
+static void closed_from_outside(sock_t connection, void *context)
+{
+    ending *end = context;
+    char byte;
+    atomic_store(&end->code, connection);
+    atomic_fetch_add(&end->entered, 1);
+    int64_t result = sock_read(connection, &byte, 1);
+    atomic_store(&end->code, result);
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void close_cancel_and_deadline_reach_a_waiting_handler(void)
+{
+    static const int64_t codes[] = { SOCK_ECLOSED, SOCK_ECANCELED, SOCK_ETIMEDOUT };
+    for (int way = 0; way < 3; way++) {
+        ending end = { 0 };
+        served s = serve(closed_from_outside, &end);
+        int client = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&end.entered) == 1);
+        sock_t connection = atomic_load(&end.code);
+        sleep_ms(10);
+        int64_t began = now_ms();
+        if (way == 0) CHECK(sock_close(connection), ==, 0);
+        if (way == 1) CHECK(sock_cancel(connection), ==, 0);
+        if (way == 2) CHECK(sock_set_deadline(connection, SOCK_READ, 10), ==, 0);
+        WAIT_UNTIL(atomic_load(&end.left) == 1);
+        if (!under_memcheck()) CHECK(now_ms() - began, <, 60);
+        CHECK(atomic_load(&end.code), ==, codes[way]);
+        raw_close(client);
+        CHECK(sock_close(s.server), ==, 0);
+    }
+}
+
+static void *open_and_close(void *argument)
+{
+    uint16_t port = *(uint16_t *)argument;
+    unsigned seed = port;
+    for (int i = 0; i < rounds(300); i++) {
+        int client = raw_connect(port);
+        int way = rand_r(&seed) % 4;
+        if (way == 0) raw_reset(client);
+        else {
+            if (way > 1) raw_send(client, "hello", 5);
+            if (way > 2) { char answer[5]; raw_receive(client, answer, 5); }
+            raw_close(client);
+        }
+    }
+    return NULL;
+}
+
+static void clients_that_leave_in_every_state_harm_nobody(void)
+{
+    served s = serve(echo, NULL);
+    int steady = raw_connect(s.port);
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) threads[i] = start_thread(open_and_close, &s.port);
+    int64_t worst = 0;
+    for (int i = 0; i < rounds(100); i++) {
+        int64_t began = now_ms();
+        raw_echoes(steady, "steady");
+        int64_t took = now_ms() - began;
+        if (took > worst) worst = took;
+        sleep_ms(1);
+    }
+    for (int i = 0; i < 3; i++) join_thread(threads[i]);
+    note("the steady client waited %d ms at most", (int)worst);
+    WAIT_UNTIL(info_of(s.server).active == 1);
+    sock_server_info info = info_of(s.server);
+    CHECK(info.accepted, ==, info.finished + 1);
+    raw_echoes(steady, "still");
+    raw_close(steady);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void many_starts_and_stops_leave_nothing(void)
+{
+    for (int i = 0; i < rounds(50); i++) {
+        served s = serve(echo, NULL);
+        int client = raw_connect(s.port);
+        if (i % 2) raw_echoes(client, "x");
+        CHECK(sock_close(s.server), ==, 0);
+        raw_close(client);
+        CHECK(sock_live_handles(), ==, 0);
+    }
+}
+
+#define EACH(function)                                                                             \
+    static void function##_on_threads(void) { model = SOCK_THREADS; function(); }
+#define CASES(function) CASE(function##_on_threads)
+
+#define BEHAVIOURS(X)                                                     \
+    X(clients_are_served_side_by_side)                                    \
+    X(the_listener_belongs_to_the_server)                                 \
+    X(arguments_are_checked)                                              \
+    X(stopping_cancels_handlers_wherever_they_wait)                       \
+    X(grace_lets_handlers_end_by_themselves)                              \
+    X(a_stopping_server_serves_those_it_has_and_nobody_new)               \
+    X(stopping_from_a_handler_does_not_wait_for_it)                       \
+    X(closing_from_a_handler_cuts_the_others)                             \
+    X(at_the_limit_connections_wait_in_the_backlog)                       \
+    X(the_peer_gets_what_was_written_though_its_data_was_left_unread)     \
+    X(the_connection_closes_when_the_handler_returns)                     \
+    X(a_handler_may_close_its_connection)                                 \
+    X(accepting_survives_running_out_of_descriptors)                      \
+    X(canceling_the_listener_ends_the_server)                             \
+    X(a_signal_ends_the_wait)                                             \
+    X(closing_ends_everybody_who_waits)                                   \
+    X(in_a_forked_child_nothing_hangs)                                    \
+    X(a_handler_may_fork)                                                 \
+    X(sleeping_takes_its_time)                                            \
+    X(deadlines_hold_against_slow_clients)                                \
+    X(handlers_write_to_each_others_connections)                          \
+    X(handlers_open_connections_by_name)                                  \
+    X(close_cancel_and_deadline_reach_a_waiting_handler)                  \
+    X(clients_that_leave_in_every_state_harm_nobody)                      \
+    X(many_starts_and_stops_leave_nothing)
+
+BEHAVIOURS(EACH)
+
+#define TABLE(function) CASES(function),
+static const test_case cases[] = { BEHAVIOURS(TABLE) };
+TEST_MAIN(cases)
