@@ -427,8 +427,7 @@ mod tests {
         assert!(reading.descriptor() >= 0);
         drop(reading);
         assert!(writing.descriptor() >= 0);
-        let copy = crate::sys::file::identity(format!("/proc/self/fd/{}", writing.descriptor()).as_bytes());
-        assert!(copy.is_ok());
+        assert!(std::fs::metadata(format!("/proc/self/fd/{}", writing.descriptor())).is_ok());
         drop(writing);
         assert!(look(handle).is_none());
     }
