@@ -43,8 +43,7 @@ $(BUILD)/lib/.linked: $(LIBRARY_SHARED)
 
 # ---- tests ----
 
-PENDING_TESTS = arguments close_wakes exhaustion frozen_interface handles listen_accept open options process_untouched read_write \
-    threads unix_stream
+PENDING_TESTS = arguments frozen_interface handles open options threads unix_stream
 C_TESTS = $(filter-out harness $(PENDING_TESTS),$(basename $(notdir $(wildcard tests/c/*.c))))
 MEMCHECK_TESTS = $(C_TESTS)
 TAP_SCRIPTS = $(foreach script,$(wildcard tests/*/*.t),$(shell test -x $(script) && echo $(script)))

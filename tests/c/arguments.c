@@ -136,8 +136,9 @@ static void names_and_labels_have_limits(void)
 static void ports_are_numbers_from_0_to_65535_or_known_names(void)
 {
     const char *bad[] = { "-1", "65536", "99999", "2147483647", "-2147483648", "4294967376", "18446744073709551696",
-                          "http ", " http", "", " ", "80 ", " 80", "+80", "0x50", "8e1", "80\n", "8 0" };
+                          "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuse_address("127.0.0.1", bad[i], SOCK_EINVAL);
+    CHECK(sock_open("127.0.0.1", "0x50", NULL), ==, SOCK_ENOSERVICE); /* a name, but nobody's */
     CHECK(sock_open("127.0.0.1", "no-such-service", NULL), ==, SOCK_ENOSERVICE);
     CHECK(strstr(sock_last_error(), "no-such-service") != NULL, ==, true);
     CHECK(sock_listen("127.0.0.1", "no-such-service", NULL), ==, SOCK_ENOSERVICE);

@@ -319,7 +319,7 @@ static void every_function_refuses_the_wrong_kind(void)
     fixture f;
     set_up(&f);
     sock_t served = listen_local();
-    sock_t kinds[] = { [SOCK_KIND_STREAM] = f.pair[0],
+    sock_t kinds[] = { [SOCK_KIND_STREAM] = f.pair[1],
                        [SOCK_KIND_LISTENER] = listen_local(),
                        [SOCK_KIND_DATAGRAM] = sock_udp_bind("127.0.0.1", "0", NULL),
                        [SOCK_KIND_POLLER] = f.poller,

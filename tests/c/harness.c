@@ -491,12 +491,19 @@ int raw_accept(int listener)
     return fd;
 }
 
+/* A socket of the library's may be non-blocking: waits for it, where that is what the system call said. */
+static bool may_go_on(int fd, short events)
+{
+    if (errno == EAGAIN) poll(&(struct pollfd){ .fd = fd, .events = events }, 1, -1);
+    return errno == EAGAIN || errno == EINTR;
+}
+
 void raw_send(int fd, const void *data, size_t size)
 {
     const char *next = data;
     while (size > 0) {
         ssize_t sent = send(fd, next, size, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && may_go_on(fd, POLLOUT)) continue;
         CHECK(sent, >, 0);
         next += sent;
         size -= (size_t)sent;
@@ -508,7 +515,7 @@ void raw_receive(int fd, void *data, size_t size)
     char *next = data;
     while (size > 0) {
         ssize_t received = recv(fd, next, size, 0);
-        if (received < 0 && errno == EINTR) continue;
+        if (received < 0 && may_go_on(fd, POLLIN)) continue;
         CHECK(received, >, 0);
         next += received;
         size -= (size_t)received;
