@@ -235,6 +235,30 @@ static void waits_that_end_without_reason_go_on(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+static void a_batch_that_stops_in_the_middle_counts_what_went(void)
+{
+    char bytes[3][8] = { "one", "two", "three" }, received[8];
+    sock_datagram batch[3];
+    sock_t bound = sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.io_timeout_ms = 5000));
+    CHECK(bound, >, 0);
+    sock_t s = sock_udp_open("127.0.0.1", port_text(port_of(bound)), NULL);
+    CHECK(s, >, 0);
+    for (int i = 0; i < 3; i++) batch[i] = (sock_datagram){ .data = bytes[i], .size = 5 };
+    fault_arm(&(fault_plan){ .action = FAULT_SHORT, .value = 1, .when = FAULT_ONCE, .first = 1, .functions = "sendmmsg" });
+    int64_t sent = sock_send_batch(s, batch, 3);
+    disarm();
+    CHECK(sent, >=, 1);
+    for (int64_t i = 0; i < sent; i++) {
+        CHECK(sock_recv_from(bound, received, sizeof received, NULL), ==, 5);
+        CHECK(memcmp(received, bytes[i], 5), ==, 0);
+    }
+    fail_once("sendmmsg", EPERM);
+    CHECK(sock_send_batch(s, batch, 3), ==, SOCK_EACCES);
+    disarm();
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(bound), ==, 0);
+}
+
 /* ---- limits of the system ---- */
 
 static void the_systems_limits_have_their_codes(void)
@@ -249,8 +273,10 @@ static void the_systems_limits_have_their_codes(void)
         sock_t pair[2];
         CHECK(sock_open("127.0.0.1", "9", NULL), ==, cases[i].code);
         CHECK(sock_listen("127.0.0.1", "0", NULL), ==, cases[i].code);
+        CHECK(sock_udp_bind("127.0.0.1", "0", NULL), ==, cases[i].code);
+        CHECK(sock_udp_open("127.0.0.1", "9", NULL), ==, cases[i].code);
         CHECK(sock_pair(pair), ==, cases[i].code);
-        CHECK(disarm(), >=, 3);
+        CHECK(disarm(), >=, 5);
         context(NULL);
     }
 }
@@ -325,7 +351,7 @@ static void forbidden_system_calls_fail_with_a_code_or_not_at_all(void)
         { "membarrier", SYS_membarrier }, { "setsockopt", SYS_setsockopt }, { "recvmmsg", SYS_recvmmsg },
         { "sendmmsg", SYS_sendmmsg }, { "splice", SYS_splice }, { "io_uring_setup", SYS_io_uring_setup },
     };
-    static int64_t (*const scenarios[])(void) = { tcp_echo, three_clients, poller, closed_by_another_thread };
+    static int64_t (*const scenarios[])(void) = { tcp_echo, three_clients, datagrams, poller, closed_by_another_thread };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         for (int error = 0; error < 2; error++) {
             context("%s", calls[i].name);
@@ -359,6 +385,7 @@ static const test_case cases[] = {
     CASE(one_byte_at_a_time_is_enough),
     CASE(half_the_calls_interrupted_or_refused_change_nothing),
     CASE(waits_that_end_without_reason_go_on),
+    CASE(a_batch_that_stops_in_the_middle_counts_what_went),
     CASE(the_systems_limits_have_their_codes),
     CASE(a_send_without_memory_leaves_a_usable_handle),
     CASE(a_full_epoll_is_a_limit),

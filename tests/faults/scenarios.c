@@ -56,7 +56,7 @@ static sock_options *limits(void)
     return &options;
 }
 
-static sock_options *listener_limits(void)
+static sock_options *waiting_limits(void)
 {
     static _Thread_local sock_options options;
     options = (sock_options){ .size = sizeof options, .io_timeout_ms = patience_ms };
@@ -142,7 +142,7 @@ int64_t three_clients(void)
     sock_t handles[7] = { 0 };
     char byte;
     begin();
-    STEP(handles[0] = sock_listen("127.0.0.1", "0", listener_limits()));
+    STEP(handles[0] = sock_listen("127.0.0.1", "0", waiting_limits()));
     sock_address address;
     char text[SOCK_ADDRESS_TEXT];
     STEP(sock_local_address(handles[0], &address));
@@ -275,6 +275,35 @@ done:
     return first_code;
 }
 
+/* ---- datagrams ---- */
+
+int64_t datagrams(void)
+{
+    sock_t handles[2] = { 0 };
+    sock_address address, from;
+    char text[SOCK_ADDRESS_TEXT], bytes[20], longer[100] = "longer";
+    sock_datagram batch[2];
+    begin();
+    STEP(handles[0] = sock_udp_bind("127.0.0.1", "0", waiting_limits()));
+    STEP(sock_local_address(handles[0], &address));
+    STEP(sock_address_format(&address, text, sizeof text));
+    STEP(handles[1] = sock_udp_open(text, NULL, limits()));
+    STEP(sock_write(handles[1], "ping", 4));
+    STEP(sock_recv_from(handles[0], bytes, sizeof bytes, &from));
+    CHECK(memcmp(bytes, "ping", 4), ==, 0);
+    STEP(sock_write(handles[1], longer, sizeof longer));
+    FAILS(SOCK_ETRUNC, sock_recv_from(handles[0], bytes, sizeof bytes, NULL));
+    CHECK(memcmp(bytes, longer, sizeof bytes), ==, 0);
+    for (int i = 0; i < 2; i++) batch[i] = (sock_datagram){ .data = longer, .size = 4, .address = from };
+    STEP(sock_send_batch(handles[0], batch, 2));
+    for (int i = 0; i < 2; i++) batch[i] = (sock_datagram){ .data = bytes, .size = sizeof bytes };
+    STEP(sock_recv_batch(handles[1], batch, 2));
+    CHECK(batch[0].length, ==, 4);
+done:
+    close_handles(handles, 2);
+    return first_code;
+}
+
 /* ---- many at once ---- */
 
 enum { CLIENTS = 5 };
@@ -287,7 +316,7 @@ int64_t poller(void)
     sock_event events[4];
     char byte;
     begin();
-    STEP(*listener = sock_listen("127.0.0.1", "0", listener_limits()));
+    STEP(*listener = sock_listen("127.0.0.1", "0", waiting_limits()));
     STEP(*events_of = sock_poller());
     STEP(sock_poller_add(*events_of, *listener, SOCK_READ, NULL));
     sock_address address;
@@ -346,7 +375,7 @@ int64_t closed_by_another_thread(void)
     sock_t read_from = pair[0];
     pair[0] = 0;
     FAILS(SOCK_ECLOSED, close_under(call_read, read_from));
-    STEP(listener = sock_listen("127.0.0.1", "0", listener_limits()));
+    STEP(listener = sock_listen("127.0.0.1", "0", waiting_limits()));
     sock_t accept_on = listener;
     listener = 0;
     FAILS(SOCK_ECLOSED, close_under(call_accept, accept_on));
@@ -361,7 +390,7 @@ int64_t deadlines(void)
     sock_t handles[4] = { 0 };
     char byte;
     begin();
-    STEP(handles[0] = sock_listen("127.0.0.1", "0", listener_limits()));
+    STEP(handles[0] = sock_listen("127.0.0.1", "0", waiting_limits()));
     STEP(sock_set_deadline(handles[0], SOCK_READ, 5));
     FAILS(SOCK_ETIMEDOUT, sock_accept(handles[0]));
     STEP(sock_set_deadline(handles[0], SOCK_READ, SOCK_FOREVER));

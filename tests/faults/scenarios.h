@@ -21,5 +21,6 @@ int64_t half_close_and_reset(void);
 int64_t closed_by_another_thread(void);
 int64_t deadlines(void);
 int64_t poller(void);
+int64_t datagrams(void);
 
 #endif

@@ -24,6 +24,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -156,14 +157,14 @@ static int64_t fail(fault f)
         return (int)fail(f);                                           \
     }
 
-/* One that moves up to `size` bytes. No kernel moves bytes and then reports EINTR or EAGAIN, and whoever
- * repeats the call then is right: such a FAULT_POST fails before the call. */
+/* One that moves up to `size` bytes to or from `fd`. No kernel moves bytes and then reports EINTR or EAGAIN, and
+ * whoever repeats the call then is right: such a FAULT_POST fails before the call. */
 #define TRANSFER(name, parameters, arguments)                          \
     ssize_t name parameters                                            \
     {                                                                  \
         fault f = STRIKE(name);                                        \
         if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);     \
-        if (f.action == FAULT_SHORT && size > (size_t)f.value) size = (size_t)f.value; \
+        if (is_short(f, fd) && size > (size_t)f.value) size = (size_t)f.value; \
         ssize_t result = NEXT(name) arguments;                         \
         return f.action == FAULT_POST ? fail(f) : result;              \
     }
@@ -171,6 +172,16 @@ static int64_t fail(fault f)
 static bool repeats(fault f)
 {
     return f.action == FAULT_POST && (f.value == EINTR || f.value == EAGAIN);
+}
+
+/* No kernel cuts a datagram. */
+static bool is_short(fault f, int fd)
+{
+    int type = SOCK_STREAM;
+    socklen_t length = sizeof type;
+    if (f.action != FAULT_SHORT) return false;
+    syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length); /* what is no socket stays a stream */
+    return type == SOCK_STREAM;
 }
 
 /* Making and naming sockets. */
@@ -234,22 +245,15 @@ TRANSFER(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
 TRANSFER(write, (int fd, const void *buffer, size_t size), (fd, buffer, size))
 TRANSFER(recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags))
 TRANSFER(send, (int fd, const void *buffer, size_t size, int flags), (fd, buffer, size, flags))
-TRANSFER(sendfile, (int out, int in, off_t *offset, size_t size), (out, in, offset, size))
-TRANSFER(sendfile64, (int out, int in, off64_t *offset, size_t size), (out, in, offset, size))
-TRANSFER(splice, (int in, off64_t *in_offset, int out, off64_t *out_offset, size_t size, unsigned int flags),
-         (in, in_offset, out, out_offset, size, flags))
+TRANSFER(sendfile, (int fd, int in, off_t *offset, size_t size), (fd, in, offset, size))
+TRANSFER(sendfile64, (int fd, int in, off64_t *offset, size_t size), (fd, in, offset, size))
+TRANSFER(splice, (int fd, off64_t *in_offset, int out, off64_t *out_offset, size_t size, unsigned int flags),
+         (fd, in_offset, out, out_offset, size, flags))
 TRANSFER(recvfrom, (int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *restrict length),
          (fd, buffer, size, flags, address, length))
 
-/* A datagram is never sent in part, but a stream's sendto may be: only sends without address are cut. */
-ssize_t sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address, socklen_t length)
-{
-    fault f = STRIKE(sendto);
-    if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);
-    if (f.action == FAULT_SHORT && !address.__sockaddr__ && size > (size_t)f.value) size = (size_t)f.value;
-    ssize_t result = NEXT(sendto)(fd, buffer, size, flags, address, length);
-    return f.action == FAULT_POST ? fail(f) : result;
-}
+TRANSFER(sendto, (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address, socklen_t length),
+         (fd, buffer, size, flags, address, length))
 
 /* The first parts of a vector, `limit` bytes of them. The caller's own vector stays as it is. */
 enum { PARTS = 64 };
@@ -270,7 +274,7 @@ static int cut(const struct iovec *parts, int count, size_t limit, struct iovec 
         struct iovec fewer[PARTS];                                     \
         fault f = STRIKE(name);                                        \
         if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);     \
-        if (f.action == FAULT_SHORT) {                                 \
+        if (is_short(f, fd)) {                                         \
             count = cut(parts, count, (size_t)f.value, fewer);         \
             parts = fewer;                                             \
         }                                                              \
@@ -281,27 +285,21 @@ static int cut(const struct iovec *parts, int count, size_t limit, struct iovec 
 VECTOR(readv)
 VECTOR(writev)
 
-/* Only messages on streams may be cut, and none with descriptors: those with neither address nor control. */
-static bool plain(const struct msghdr *message)
-{
-    return !message->msg_name && !message->msg_control;
-}
-
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     struct iovec fewer[PARTS];
     fault f = STRIKE(recvmsg);
     if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);
-    if (f.action != FAULT_SHORT || !plain(message)) {
-        ssize_t result = NEXT(recvmsg)(fd, message, flags);
-        return f.action == FAULT_POST ? fail(f) : result;
+    struct msghdr copy = *message;
+    if (is_short(f, fd)) {
+        copy.msg_iovlen = (size_t)cut(message->msg_iov, (int)message->msg_iovlen, (size_t)f.value, fewer);
+        copy.msg_iov = fewer;
     }
-    struct msghdr shorter = *message;
-    shorter.msg_iov = fewer;
-    shorter.msg_iovlen = (size_t)cut(message->msg_iov, (int)message->msg_iovlen, (size_t)f.value, fewer);
-    ssize_t result = NEXT(recvmsg)(fd, &shorter, flags);
-    message->msg_flags = shorter.msg_flags;
-    return result;
+    ssize_t result = NEXT(recvmsg)(fd, &copy, flags);
+    copy.msg_iov = message->msg_iov;
+    copy.msg_iovlen = message->msg_iovlen;
+    *message = copy;
+    return f.action == FAULT_POST ? fail(f) : result;
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -310,9 +308,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     fault f = STRIKE(sendmsg);
     if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);
     struct msghdr copy = *message;
-    if (f.action == FAULT_SHORT && plain(message)) {
-        copy.msg_iov = fewer;
+    if (is_short(f, fd)) {
         copy.msg_iovlen = (size_t)cut(message->msg_iov, (int)message->msg_iovlen, (size_t)f.value, fewer);
+        copy.msg_iov = fewer;
     }
     ssize_t result = NEXT(sendmsg)(fd, &copy, flags);
     return f.action == FAULT_POST ? fail(f) : result;

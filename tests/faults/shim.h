@@ -12,7 +12,7 @@ enum fault_action {
     FAULT_COUNT,  /* nothing: only count */
     FAULT_ERRNO,  /* fail with errno = value, without making the call (close really closes) */
     FAULT_POST,   /* make the call, then report errno = value; a new descriptor is closed again */
-    FAULT_SHORT,  /* transfer value bytes at most */
+    FAULT_SHORT,  /* transfer value bytes of a stream at most, or value messages of a batch */
     FAULT_DELAY,  /* sleep value milliseconds before the call */
     FAULT_GHOST,  /* poll and ppoll: every descriptor is ready at once, though it is not */
     FAULT_MEMORY  /* an allocation returns NULL; only allocations are counted */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,10 @@
 
 #include "harness.h"
 #include "network.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 
 enum { SLACK_MS = 1000 }; /* for a machine that is busy */
 
@@ -35,6 +40,14 @@ static void check_peer(sock_t s, const char *expected)
     context("peer %s", text);
     CHECK(strcmp(text, expected), ==, 0);
     context(NULL);
+}
+
+static int64_t option_of(sock_t s, int level, int name)
+{
+    int value = 0;
+    socklen_t length = sizeof value;
+    CHECK(getsockopt(sock_fd(s), level, name, &value, &length), ==, 0);
+    return value;
 }
 
 /* ---- one address ---- */
@@ -551,6 +564,95 @@ static void a_local_address_is_used(void)
     raw_close(listener);
 }
 
+static void a_device_is_used(void)
+{
+    char name[IFNAMSIZ] = "";
+    socklen_t length = sizeof name;
+    network_begin();
+    run("ip link add va type veth peer name vb");
+    run("ip link set va up");
+    int listener = listen_at(FOUR, 7000);
+    sock_t s = sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "lo"));
+    CHECK(s, >, 0);
+    CHECK(getsockopt(sock_fd(s), SOL_SOCKET, SO_BINDTODEVICE, name, &length), ==, 0);
+    CHECK(strcmp(name, "lo"), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "va", .timeout_ms = 500)), <, 0);
+    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "nosuch")), <, 0);
+    CHECK(says("nosuch"), ==, true);
+    raw_close(listener);
+}
+
+static void options_reach_the_socket(void)
+{
+    network_begin();
+    int listener = listen_at(FOUR, 7000);
+    sock_t plain = sock_open(FOUR, "7000", NULL);
+    CHECK(plain, >, 0);
+    CHECK(option_of(plain, IPPROTO_TCP, TCP_NODELAY), ==, 1);
+    CHECK(option_of(plain, SOL_SOCKET, SO_KEEPALIVE), ==, 0);
+    CHECK(option_of(plain, IPPROTO_TCP, TCP_USER_TIMEOUT), ==, 0);
+    CHECK(option_of(plain, SOL_SOCKET, SO_PROTOCOL), ==, IPPROTO_TCP);
+    CHECK(sock_close(plain), ==, 0);
+    sock_t s = sock_open(FOUR, "7000", SOCK_OPTIONS(.nodelay = SOCK_OFF, .keepalive_ms = 30000, .user_timeout_ms = 7000,
+                                                    .send_buffer = 50000, .receive_buffer = 60000, .spin_us = 20));
+    CHECK(s, >, 0);
+    CHECK(option_of(s, IPPROTO_TCP, TCP_NODELAY), ==, 0);
+    CHECK(option_of(s, SOL_SOCKET, SO_KEEPALIVE), ==, 1);
+    CHECK(option_of(s, IPPROTO_TCP, TCP_KEEPIDLE), ==, 30);
+    CHECK(option_of(s, IPPROTO_TCP, TCP_KEEPINTVL), ==, 10);
+    CHECK(option_of(s, IPPROTO_TCP, TCP_KEEPCNT), ==, 3);
+    CHECK(option_of(s, IPPROTO_TCP, TCP_USER_TIMEOUT), ==, 7000);
+    CHECK(option_of(s, SOL_SOCKET, SO_SNDBUF), ==, 100000); /* the kernel doubles them for itself */
+    CHECK(option_of(s, SOL_SOCKET, SO_RCVBUF), ==, 120000);
+    CHECK(sock_get_option(s, SOCK_OPT_SPIN_US), ==, 20);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+static void multipath_is_used_where_the_kernel_has_it(void)
+{
+    network_begin();
+    int listener = listen_at(FOUR, 7000);
+    int probe = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+    int expected = probe >= 0 ? IPPROTO_MPTCP : IPPROTO_TCP;
+    if (probe >= 0) raw_close(probe);
+    sock_t s = sock_open(FOUR, "7000", SOCK_OPTIONS(.multipath = SOCK_ON));
+    CHECK(s, >, 0);
+    CHECK(option_of(s, SOL_SOCKET, SO_PROTOCOL), ==, expected);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+/* A fast open carries its first bytes in the SYN: without a cookie of the server that is only the request
+ * for one, with it the server counts a passive fast open. */
+static void fast_open_is_asked_for(void)
+{
+    int queue = 16;
+    char text[4];
+    network_begin();
+    sysctl("net/ipv4/tcp_fastopen", "3");
+    int listener = listen_at(FOUR, 7000);
+    CHECK(setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof queue), ==, 0);
+    for (int i = 0; i < 2; i++) {
+        sock_t s = sock_open(FOUR, "7000", SOCK_OPTIONS(.fast_open = SOCK_ON, .timeout_ms = 5000));
+        CHECK(s, >, 0);
+        CHECK(sock_write(s, "data", 4), ==, 4);
+        int peer = raw_accept(listener);
+        raw_receive(peer, text, 4);
+        CHECK(memcmp(text, "data", 4), ==, 0);
+        if (i == 1) {
+            struct tcp_info info;
+            socklen_t length = sizeof info;
+            CHECK(getsockopt(sock_fd(s), IPPROTO_TCP, TCP_INFO, &info, &length), ==, 0);
+            CHECK(info.tcpi_options & TCPI_OPT_SYN_DATA, !=, 0);
+        }
+        CHECK(sock_close(s), ==, 0);
+        raw_close(peer);
+    }
+    raw_close(listener);
+}
+
 static void a_family_limits_the_attempts(void)
 {
     network_begin();
@@ -591,6 +693,10 @@ static const test_case cases[] = {
     CASE(signals_do_not_disturb_a_connect),
     CASE(a_unix_connect_waits_for_a_place_in_the_backlog),
     CASE(a_local_address_is_used),
+    CASE(a_device_is_used),
+    CASE(options_reach_the_socket),
+    CASE(multipath_is_used_where_the_kernel_has_it),
+    CASE(fast_open_is_asked_for),
     CASE(a_family_limits_the_attempts),
 };
 TEST_MAIN(cases)

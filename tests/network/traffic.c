@@ -142,10 +142,42 @@ static void a_killed_connection_is_an_error(void)
     close_all(s, listener, peer);
 }
 
+static void forbidden_datagrams_are_a_permission_error(void)
+{
+    network_begin();
+    firewall("output", "udp dport 7000 drop");
+    sock_address to;
+    CHECK(sock_address_parse(FOUR, "7000", &to), ==, 0);
+    sock_t bound = sock_udp_bind(FOUR, "0", NULL);
+    CHECK(bound, >, 0);
+    CHECK(sock_send_to(bound, "x", 1, &to), ==, SOCK_EACCES);
+    CHECK(sock_close(bound), ==, 0);
+    sock_t opened = sock_udp_open(FOUR, "7000", NULL);
+    CHECK(opened, >, 0);
+    CHECK(sock_write(opened, "x", 1), ==, SOCK_EACCES);
+    CHECK(sock_close(opened), ==, 0);
+}
+
+static void datagrams_without_a_free_port_say_so(void)
+{
+    sock_t opened[8];
+    network_begin();
+    sysctl("net/ipv4/ip_local_port_range", "40000 40007");
+    for (int i = 0; i < 8; i++) {
+        opened[i] = sock_udp_bind("127.0.0.1", "0", NULL);
+        CHECK(opened[i], >, 0);
+    }
+    int64_t code = sock_udp_bind("127.0.0.1", "0", NULL);
+    CHECK(code == SOCK_EADDRINUSE ? SOCK_EADDRNOTAVAIL : code, ==, SOCK_EADDRNOTAVAIL);
+    CHECK(sock_udp_open("127.0.0.1", "7000", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EAGAIN */
+    for (int i = 0; i < 8; i++) CHECK(sock_close(opened[i]), ==, 0);
+}
+
 static void an_address_of_others_cannot_be_listened_on(void)
 {
     network_begin();
     CHECK(sock_listen("203.0.113.1", "7000", NULL), ==, SOCK_EADDRNOTAVAIL);
+    CHECK(sock_udp_bind("203.0.113.1", "7000", NULL), ==, SOCK_EADDRNOTAVAIL);
 }
 
 enum { LOSSY_BYTES = 5 << 20 };
@@ -233,6 +265,8 @@ static const test_case cases[] = {
     CASE(finish_ends_at_its_timeout),
     CASE(a_listener_that_the_system_kills_is_an_error),
     CASE(a_killed_connection_is_an_error),
+    CASE(forbidden_datagrams_are_a_permission_error),
+    CASE(datagrams_without_a_free_port_say_so),
     CASE(an_address_of_others_cannot_be_listened_on),
     CASE(lost_packets_lose_no_bytes),
     LONG_CASE(fifty_clients_share_a_slow_line, 40),
