@@ -37,7 +37,7 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
     let mut addresses = match &target.host {
         Host::Name(name) => resolve::lookup(name, target.port, options.family(), until)?,
         Host::Default => loopback(target.port)?,
-        _ => target.literal().into_iter().collect(),
+        _ => target.literals()?,
     };
     addresses.retain(|address| options.family().is_none_or(|family| family == family_of(address)));
     if addresses.is_empty() {
