@@ -13,7 +13,7 @@ BENCH_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -Ibench -Iinclude
 bench_cflags = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(1) 2>/dev/null))
 bench_has = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 
-ifneq ($(filter bench bench-build,$(MAKECMDGOALS)),)
+ifneq ($(filter bench bench-build $(BENCH_OUT)/%,$(MAKECMDGOALS)),)
 BENCH_GLIB = $(call bench_has,gio-2.0)
 BENCH_LIBCURL = $(call bench_has,libcurl)
 BENCH_LIBUV = $(call bench_has,libuv)
