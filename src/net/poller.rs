@@ -470,6 +470,11 @@ impl Entries {
             return None;
         }
         let (socket, sides) = registry::look(place.handle)?;
+        // Most events are nothing but readiness.
+        if kernel & !(epoll::IN | epoll::OUT) == 0 && !place.listed {
+            let ready = (if kernel & epoll::IN != 0 { READ } else { 0 } | if kernel & epoll::OUT != 0 { WRITE } else { 0 }) & place.interest;
+            return (ready != 0).then_some(Ready { handle: place.handle, user: place.user, ready });
+        }
         let [read, _] = sides;
         // What this round has already told of it.
         let told = if place.listed { place.own(socket, sides) } else { 0 };

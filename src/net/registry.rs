@@ -79,14 +79,16 @@ pub struct Slot {
     next_free: AtomicU32,
 }
 
-/// Chunks of 64, 128, … 4096 slots, then of 4096 each: a small program touches little memory, a large one wastes little.
-const FIRST_CHUNK: u32 = 64;
-const LARGEST_CHUNK: u32 = 4096;
-const GROWING: u32 = LARGEST_CHUNK.ilog2() - FIRST_CHUNK.ilog2() + 1;
-const CHUNKS: usize = 4096; // nearly 2^24 slots
+/// Slots come in chunks, chunks in directories, so that finding one is two look-ups and little lies idle.
+const CHUNK: usize = 64;
+const DIRECTORY: usize = 512;
+const DIRECTORIES: usize = 512;
+type Chunk = Box<[Slot; CHUNK]>;
+type Directory = Box<[OnceLock<Chunk>; DIRECTORY]>;
+
 const INDEX: u64 = (1 << 24) - 1;
 
-static CHUNK: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+static SLOTS: [OnceLock<Directory>; DIRECTORIES] = [const { OnceLock::new() }; DIRECTORIES];
 /// The free slots, as a stack: the top's index + 1 below, a count of changes above, so that a top that came back is noticed.
 static FREE: AtomicU64 = AtomicU64::new(0);
 static NEXT_CHUNK: AtomicU32 = AtomicU32::new(0);
@@ -94,37 +96,45 @@ static LIVE: AtomicI64 = AtomicI64::new(0);
 
 #[inline]
 fn slot(index: u32) -> Option<&'static Slot> {
-    let shifted = index + FIRST_CHUNK; // an index has 24 bits
-    let (chunk, place) = match shifted.checked_sub(2 * LARGEST_CHUNK) {
-        None => {
-            let chunk = shifted.ilog2() - FIRST_CHUNK.ilog2();
-            (chunk, shifted - (FIRST_CHUNK << chunk))
-        }
-        Some(beyond) => (GROWING + beyond / LARGEST_CHUNK, beyond % LARGEST_CHUNK),
-    };
-    CHUNK.get(chunk as usize)?.get()?.get(place as usize)
+    let index = index as usize;
+    let directory = SLOTS.get(index / CHUNK / DIRECTORY)?.get()?;
+    let chunk = directory[index / CHUNK % DIRECTORY].get()?;
+    Some(&chunk[index % CHUNK])
 }
 
-/// The first index of a chunk, and how many slots it has.
-fn extent(chunk: u32) -> (u32, u32) {
-    if chunk < GROWING {
-        let length = FIRST_CHUNK << chunk;
-        return (length - FIRST_CHUNK, length);
-    }
-    (2 * LARGEST_CHUNK - FIRST_CHUNK + (chunk - GROWING) * LARGEST_CHUNK, LARGEST_CHUNK)
+/// Exactly `N` things, or out of memory.
+fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(N)?;
+    list.extend((0..N).map(make));
+    list.into_boxed_slice().try_into().map_err(|_| Error::new(Code::Internal))
 }
 
 /// Adds a chunk of free slots, unless somebody else just has.
 fn grow() -> Result<()> {
     let number = NEXT_CHUNK.load(Ordering::Acquire);
-    let chunk = CHUNK.get(number as usize).ok_or(Error::with(Code::Limit, "out of handles"))?;
-    let (first, length) = extent(number);
-    let mut slots = Vec::new();
-    slots.try_reserve_exact(length as usize)?;
+    let directory = SLOTS.get(number as usize / DIRECTORY).ok_or(Error::with(Code::Limit, "out of handles"))?;
+    if directory.get().is_none() {
+        // Whoever comes second throws its own away.
+        let _ = directory.set(boxed(|_| OnceLock::new())?);
+    }
+    let Some(directory) = directory.get() else {
+        return Err(Error::new(Code::Internal));
+    };
+    let first = number * CHUNK as u32;
     let seed = process::random();
-    for index in first..first + length {
+    let slots = boxed(|place| Slot::new(first + place as u32, seed))?;
+    if directory[number as usize % DIRECTORY].set(slots).is_ok() {
+        NEXT_CHUNK.store(number + 1, Ordering::Release);
+        (first..first + CHUNK as u32).rev().filter_map(slot).for_each(push_free);
+    }
+    Ok(())
+}
+
+impl Slot {
+    fn new(index: u32, seed: u64) -> Slot {
         let tag = seed.wrapping_add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        slots.push(Slot {
+        Slot {
             sides: [Side::new(), Side::new()],
             socket: Socket::new(),
             index,
@@ -133,13 +143,8 @@ fn grow() -> Result<()> {
             released: AtomicBool::new(false),
             generation: AtomicU32::new(0),
             next_free: AtomicU32::new(0),
-        });
+        }
     }
-    if chunk.set(slots.into_boxed_slice()).is_ok() {
-        NEXT_CHUNK.store(number + 1, Ordering::Release);
-        (first..first + length).rev().filter_map(slot).for_each(push_free);
-    }
-    Ok(())
 }
 
 fn push_free(slot: &'static Slot) {
@@ -309,14 +314,26 @@ impl Pinned {
     }
 }
 
-impl Drop for Pinned {
+impl Pinned {
+    /// Leaves the handle: what dropping does, written out where a call's usual way ends.
     #[inline(always)]
-    fn drop(&mut self) {
+    pub fn leave(self) {
+        std::mem::ManuallyDrop::new(self).go();
+    }
+
+    #[inline(always)]
+    fn go(&self) {
         let side = self.side();
         let left = side.gate.leave(self.turn);
         if left.wanted || left.drained {
             see_to(self.slot, side, left);
         }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.go();
     }
 }
 
@@ -399,18 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_follow_one_another_without_gaps() {
-        let mut next = 0;
-        for chunk in 0..CHUNKS as u32 {
-            let (first, length) = extent(chunk);
-            assert_eq!(first, next);
-            next += length;
-        }
-        assert!(u64::from(next) <= INDEX);
-    }
-
-    #[test]
-    fn handles_beyond_the_growing_chunks_are_found() {
+    fn handles_of_many_chunks_are_found() {
         let handles: Vec<_> = (0..9000).map(|_| make(Kind::Stream)).collect();
         assert!(handles.iter().all(|handle| pin(*handle, Direction::Read).is_ok()));
         handles.iter().for_each(|handle| close(*handle, |_| {}).unwrap());

@@ -195,6 +195,7 @@ impl Socket {
 
 impl Pinned {
     /// The error of a transfer, remembered if the connection cannot outlive it: a reset stays a reset.
+    #[cold]
     pub fn transfer_error(&self, errno: Errno) -> Error {
         if errno == Errno::EAGAIN {
             return Error::new(Code::WouldBlock);

@@ -53,6 +53,7 @@ pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     match system::receive(socket.descriptor(), buffer, 0) {
         Ok(length) => {
             pinned.received(length);
+            pinned.leave();
             Ok(length)
         }
         Err(errno) => read_after(pinned, buffer, errno),
@@ -257,11 +258,30 @@ pub fn read_parts(handle: Handle, parts: &mut [IoSliceMut]) -> Result<usize> {
 }
 
 /// What is there, without waiting.
+#[inline]
 pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     if buffer.is_empty() {
         return nothing(handle, Direction::Read);
     }
-    let pinned = registry::try_pin_for_turn(handle, Direction::Read)?;
+    let Some(pinned) = registry::pin_alone(handle, Direction::Read) else {
+        return try_read_pinned(registry::try_pin_for_turn(handle, Direction::Read)?, buffer);
+    };
+    let socket = pinned.socket();
+    if !socket.flows() || socket.buffered() > 0 {
+        return try_read_pinned(pinned, buffer);
+    }
+    match system::receive(socket.descriptor(), buffer, 0) {
+        Ok(length) => {
+            pinned.received(length);
+            pinned.leave();
+            Ok(length)
+        }
+        Err(errno) => Err(pinned.transfer_error(errno)),
+    }
+}
+
+#[cold]
+fn try_read_pinned(pinned: Pinned, buffer: &mut [u8]) -> Result<usize> {
     let socket = pinned.socket();
     match socket.kind() {
         Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.take(buffer))),
@@ -291,6 +311,7 @@ pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
     match system::send(socket.descriptor(), bytes) {
         Ok(length) if length == bytes.len() => {
             pinned.count(length);
+            pinned.leave();
             Ok(length)
         }
         begun => write_after(pinned, bytes, begun),
@@ -380,8 +401,27 @@ pub fn write_parts(handle: Handle, parts: &[IoSlice]) -> Result<usize> {
 }
 
 /// What fits now.
+#[inline]
 pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
-    let pinned = registry::try_pin_for_turn(handle, Direction::Write)?;
+    let Some(pinned) = registry::pin_alone(handle, Direction::Write) else {
+        return try_write_pinned(registry::try_pin_for_turn(handle, Direction::Write)?, bytes);
+    };
+    let socket = pinned.socket();
+    if !socket.flows() || bytes.is_empty() {
+        return try_write_pinned(pinned, bytes);
+    }
+    match system::send(socket.descriptor(), bytes) {
+        Ok(length) => {
+            pinned.count(length);
+            pinned.leave();
+            Ok(length)
+        }
+        Err(errno) => Err(pinned.transfer_error(errno)),
+    }
+}
+
+#[cold]
+fn try_write_pinned(pinned: Pinned, bytes: &[u8]) -> Result<usize> {
     let socket = pinned.socket();
     match socket.kind() {
         Kind::Stream if bytes.is_empty() => return Ok(0),

@@ -104,9 +104,21 @@ pub fn shutdown(descriptor: RawFd, directions: Shutdown) -> Result<()> {
 #[inline(always)]
 pub fn receive(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize> {
     // SAFETY: at most `len` bytes are written to the slice.
-    let mut call = || unsafe { libc::recv(descriptor, buffer.as_mut_ptr().cast(), buffer.len(), flags | libc::MSG_DONTWAIT) };
-    let length = call();
-    if length >= 0 { Ok(length as usize) } else { slow(|| check_length(call())) }
+    let length = unsafe { libc::recv(descriptor, buffer.as_mut_ptr().cast(), buffer.len(), flags | libc::MSG_DONTWAIT) };
+    if length >= 0 { Ok(length as usize) } else { receive_again(descriptor, buffer, flags) }
+}
+
+/// The failed call's error, or the call again where a signal cut it short.
+#[cold]
+#[inline(never)]
+fn receive_again(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize> {
+    match Errno::last() {
+        Errno::EINTR => restart(|| {
+            // SAFETY: as above.
+            check_length(unsafe { libc::recv(descriptor, buffer.as_mut_ptr().cast(), buffer.len(), flags | libc::MSG_DONTWAIT) })
+        }),
+        errno => Err(errno),
+    }
 }
 
 /// recv(2) of at most `size` bytes of a TCP stream without waiting, which the kernel drops (MSG_TRUNC in tcp(7)).
@@ -128,16 +140,19 @@ pub fn unsent(descriptor: RawFd) -> Result<usize> {
 #[inline(always)]
 pub fn send(descriptor: RawFd, bytes: &[u8]) -> Result<usize> {
     // SAFETY: `len` bytes are read from the slice.
-    let call = || unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
-    let length = call();
-    if length >= 0 { Ok(length as usize) } else { slow(|| check_length(call())) }
+    let length = unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+    if length >= 0 { Ok(length as usize) } else { send_again(descriptor, bytes) }
 }
 
-/// The failed call's error, or the call again where a signal cut it short.
 #[cold]
-fn slow(call: impl FnMut() -> Result<usize>) -> Result<usize> {
+#[inline(never)]
+fn send_again(descriptor: RawFd, bytes: &[u8]) -> Result<usize> {
     match Errno::last() {
-        Errno::EINTR => restart(call),
+        Errno::EINTR => restart(|| {
+            let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+            // SAFETY: as above.
+            check_length(unsafe { libc::send(descriptor, bytes.as_ptr().cast(), bytes.len(), flags) })
+        }),
         errno => Err(errno),
     }
 }
