@@ -472,7 +472,8 @@ impl Entries {
         let (socket, sides) = registry::look(place.handle)?;
         // Most events are nothing but readiness.
         if kernel & !(epoll::IN | epoll::OUT) == 0 && !place.listed {
-            let ready = (if kernel & epoll::IN != 0 { READ } else { 0 } | if kernel & epoll::OUT != 0 { WRITE } else { 0 }) & place.interest;
+            let ready = (if kernel & epoll::IN != 0 { READ } else { 0 } | if kernel & epoll::OUT != 0 { WRITE } else { 0 })
+                & place.interest;
             return (ready != 0).then_some(Ready { handle: place.handle, user: place.user, ready });
         }
         let [read, _] = sides;
