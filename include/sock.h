@@ -496,7 +496,9 @@ typedef struct sock_options {
      */
     int multipath;
     /**
-     * TCP Fast Open (RFC 7413): the first write travels with the SYN. Default off. Open, listen.
+     * TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then open may succeed before
+     * anything was sent, and that nobody answers shows later; do not use it where the peer speaks first. Default off. Open,
+     * listen.
      */
     int fast_open;
     /**
@@ -508,7 +510,7 @@ typedef struct sock_options {
      */
     int unix_mode;
     /**
-     * Bind to this literal address first; NULL = any. Open, UDP open.
+     * Bind to this literal address first, and use only addresses of its family; NULL = any. Open, UDP open.
      */
     const char *local_host;
     /**
@@ -864,12 +866,12 @@ int sock_address_equal(const struct sock_address *a, const struct sock_address *
  * Resolves a name to addresses, as sock_open does before it connects.
  *
  * @param host as for sock_open; NULL is the loopback
- * @param port a decimal port or a service name, or NULL
+ * @param port 0…65535 or a service name; NULL as for sock_open
  * @param options `family` and `timeout_ms`, or NULL
- * @param out receives at most `capacity` addresses, in the order in which sock_open would try them
+ * @param out receives at most `capacity` addresses, each once, in the order in which sock_open would try them
  * @param capacity of `out`; 0 only counts
  * @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE,
- *         SOCK_ETIMEDOUT, SOCK_ELIMIT
+ *         SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for the lookup, SOCK_EINVAL, SOCK_ETOOLONG
  *
  * Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724. Since 0.1.
  */
@@ -916,9 +918,12 @@ int sock_peer_address(sock_t s,
  * @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and where `host` is the whole address as text
  *        (`example.com:443`, `[::1]:80`, `:8080`)
  * @param options or NULL for all defaults
- * @return a handle to be closed with sock_close; else the code of the attempt that tells most: SOCK_ETIMEDOUT if the timeout
- *         ended it; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE for names; SOCK_ECONNREFUSED, SOCK_EUNREACH, SOCK_EACCES,
- *         SOCK_EADDRNOTAVAIL, SOCK_ENOENT, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ELIMIT. sock_last_error tells every attempt.
+ * @return a handle to be closed with sock_close; else a code. For the arguments: SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOSERVICE. For the
+ *         name: SOCK_ENOHOST, SOCK_ERESOLVE. SOCK_ETIMEDOUT where `timeout_ms` ended it. Where every address failed before that,
+ *         the code is that of the attempt that tells most, of equals the first: an answer of the peer (SOCK_ECONNREFUSED,
+ *         SOCK_ECONNRESET), else that the kernel waited in vain (SOCK_ETIMEDOUT), else what this machine forbids or lacks
+ *         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
+ *         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
  *
  * Blocks at most `timeout_ms`; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
  */

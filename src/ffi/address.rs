@@ -147,12 +147,12 @@ pub unsafe extern "C" fn sock_address_equal(a: *const sock_address, b: *const so
 /// Resolves a name to addresses, as sock_open does before it connects.
 ///
 /// @param host as for sock_open; NULL is the loopback
-/// @param port a decimal port or a service name, or NULL
+/// @param port 0…65535 or a service name; NULL as for sock_open
 /// @param options `family` and `timeout_ms`, or NULL
-/// @param out receives at most `capacity` addresses, in the order in which sock_open would try them
+/// @param out receives at most `capacity` addresses, each once, in the order in which sock_open would try them
 /// @param capacity of `out`; 0 only counts
 /// @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE,
-///         SOCK_ETIMEDOUT, SOCK_ELIMIT
+///         SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for the lookup, SOCK_EINVAL, SOCK_ETOOLONG
 ///
 /// Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724. Since 0.1.
 #[unsafe(no_mangle)]

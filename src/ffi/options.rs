@@ -96,13 +96,15 @@ pub struct sock_options {
     pub v6_only: c_int,
     /// Multipath TCP where the kernel has it, silently TCP otherwise. Default off. Open, listen.
     pub multipath: c_int,
-    /// TCP Fast Open (RFC 7413): the first write travels with the SYN. Default off. Open, listen.
+    /// TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then open may succeed before
+    /// anything was sent, and that nobody answers shows later; do not use it where the peer speaks first. Default off. Open,
+    /// listen.
     pub fast_open: c_int,
     /// Take over a unix path that nobody answers at. Default on. Listen and bind on "unix:".
     pub unix_replace: c_int,
     /// Permission bits of the unix path, which never has any more; 0 = the umask's. Listen and bind on "unix:".
     pub unix_mode: c_int,
-    /// Bind to this literal address first; NULL = any. Open, UDP open.
+    /// Bind to this literal address first, and use only addresses of its family; NULL = any. Open, UDP open.
     pub local_host: *const c_char,
     /// Bind to this port first; NULL = any. Open, UDP open.
     pub local_port: *const c_char,

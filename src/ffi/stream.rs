@@ -23,9 +23,12 @@ use std::io::{IoSlice, IoSliceMut};
 /// @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and where `host` is the whole address as text
 ///        (`example.com:443`, `[::1]:80`, `:8080`)
 /// @param options or NULL for all defaults
-/// @return a handle to be closed with sock_close; else the code of the attempt that tells most: SOCK_ETIMEDOUT if the timeout
-///         ended it; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE for names; SOCK_ECONNREFUSED, SOCK_EUNREACH, SOCK_EACCES,
-///         SOCK_EADDRNOTAVAIL, SOCK_ENOENT, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ELIMIT. sock_last_error tells every attempt.
+/// @return a handle to be closed with sock_close; else a code. For the arguments: SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOSERVICE. For the
+///         name: SOCK_ENOHOST, SOCK_ERESOLVE. SOCK_ETIMEDOUT where `timeout_ms` ended it. Where every address failed before that,
+///         the code is that of the attempt that tells most, of equals the first: an answer of the peer (SOCK_ECONNREFUSED,
+///         SOCK_ECONNRESET), else that the kernel waited in vain (SOCK_ETIMEDOUT), else what this machine forbids or lacks
+///         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
+///         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
 ///
 /// Blocks at most `timeout_ms`; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
 #[unsafe(no_mangle)]

@@ -130,6 +130,15 @@ impl Error {
         self
     }
 
+    /// Its detail or its code's phrase.
+    pub fn words(&self) -> &str {
+        match &self.detail {
+            Detail::None => phrase(self.code as i64).to_str().unwrap_or(""),
+            Detail::Static(text) => text,
+            Detail::Text(text) => text,
+        }
+    }
+
     pub fn would_block(&self) -> bool {
         self.code == Code::WouldBlock
     }
@@ -181,14 +190,10 @@ impl From<std::collections::TryReserveError> for Error {
     }
 }
 
-/// The words for an error: its detail or its code's phrase, and for rare errors the system's own number.
+/// The words for an error, and for rare ones the system's own.
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match &self.detail {
-            Detail::None => f.write_str(phrase(self.code as i64).to_str().unwrap_or(""))?,
-            Detail::Static(text) => f.write_str(text)?,
-            Detail::Text(text) => f.write_str(text)?,
-        }
+        f.write_str(self.words())?;
         if self.errno != 0 && matches!(self.code, Code::System | Code::InvalidArgument | Code::NotSupported | Code::Access) {
             write!(f, " ({})", std::io::Error::from_raw_os_error(self.errno))?;
         }

@@ -1,6 +1,7 @@
 //! The options of opening, listening and binding: which mean something where, and how they reach a socket.
 
 use super::error::{Code, Error, Result};
+use super::name::{Host, Protocol, Request, Target};
 use crate::sys::option::{self, Name};
 use crate::sys::socket::Family;
 use crate::sys::{Errno, RawFd};
@@ -134,6 +135,20 @@ impl Options<'_> {
     /// Milliseconds for the first timeout of both directions; negative: none.
     pub fn io_timeout(&self) -> i64 {
         if self.io_timeout_ms == 0 { -1 } else { self.io_timeout_ms }
+    }
+
+    /// Where an outgoing socket is bound first, if anywhere: a literal, or any address, and a port.
+    pub fn local(&self, protocol: Protocol) -> Result<Option<Target>> {
+        if self.local_host.or(self.local_port).is_none() {
+            return Ok(None);
+        }
+        let request = Request { host: self.local_host, port: Some(self.local_port.unwrap_or(c"0")) };
+        let named = |error: Error| Error::text(error.code, format_args!("local address: {}", error.words()));
+        let target = request.parse(protocol).map_err(named)?;
+        match target.host {
+            Host::Default | Host::Ip { .. } => Ok(Some(target)),
+            Host::Name(_) | Host::Unix(_) => Err(Error::invalid("option local_host is not a literal IP address")),
+        }
     }
 
     pub fn inherited(&self) -> Inherited {

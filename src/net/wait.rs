@@ -436,14 +436,13 @@ pub fn is_bound() -> bool {
     scope::is_inside()
 }
 
-/// Waits for a descriptor that has no handle yet. False if `until` came first.
-pub fn descriptor_ready(descriptor: i32, events: i16, until: i64) -> Result<bool> {
+/// Waits for descriptors that have no handle yet. False if `until` came first.
+pub fn any_ready(watches: &mut [Watch], until: i64) -> Result<bool> {
     let waker = Waker::current()?;
-    let mut watch = [Watch::new(descriptor, events)];
     loop {
         scope::check()?;
-        waker.park(&mut watch, until)?;
-        if watch[0].ready() {
+        waker.park(watches, until)?;
+        if watches.iter().any(Watch::ready) {
             return Ok(true);
         }
         if until != NEVER && clock::now() >= until {

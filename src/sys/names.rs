@@ -13,7 +13,9 @@ pub struct ResolverError {
     pub errno: i32,
 }
 
-pub use libc::{EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SYSTEM};
+pub use libc::{EAI_FAMILY, EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SERVICE, EAI_SOCKTYPE, EAI_SYSTEM};
+/// The host has no address of the wanted family. Not in the libc crate; netdb.h has it for _GNU_SOURCE.
+pub const EAI_ADDRFAMILY: i32 = -9;
 
 /// The resolver's own words for its code: gai_strerror(3).
 pub fn resolver_text(code: i32) -> &'static CStr {

@@ -1,5 +1,6 @@
 //! About this process: whether it is a fork of the one that last asked, and random bits.
 
+use super::{Errno, Result};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
@@ -45,6 +46,48 @@ fn make_page() -> *mut AtomicU64 {
             unsafe { libc::munmap(page.cast(), 4096) };
             first
         }
+    }
+}
+
+/// Something that each process has of its own. A forked child makes itself a new one: in its copy of the parent's a lock may be held
+/// by a thread that the child does not have.
+pub struct PerProcess<T: 'static> {
+    current: AtomicPtr<Owned<T>>,
+}
+
+struct Owned<T> {
+    generation: u32,
+    value: T,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub const fn new() -> PerProcess<T> {
+        PerProcess { current: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    pub fn get(&self, make: impl FnOnce() -> T) -> Result<&'static T> {
+        let generation = generation();
+        let found = self.current.load(Ordering::Acquire);
+        // SAFETY: null, or leaked below.
+        if let Some(owned) = unsafe { found.as_ref() }
+            && owned.generation == generation
+        {
+            return Ok(&owned.value);
+        }
+        let mut room = Vec::new();
+        room.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
+        room.push(Owned { generation, value: make() });
+        let new = Box::into_raw(room.into_boxed_slice());
+        let newest = match self.current.compare_exchange(found, new.cast(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new.cast(),
+            Err(first) => {
+                // SAFETY: the allocation above, which nobody has seen.
+                drop(unsafe { Box::from_raw(new) });
+                first
+            }
+        };
+        // SAFETY: leaked, by this thread or by the one that was first.
+        Ok(unsafe { &(*newest).value })
     }
 }
 

@@ -1,7 +1,27 @@
 //! Threads of the library: they never take a signal that is meant for the host program.
 
 use super::{Errno, Result};
-use std::thread::{Builder, JoinHandle};
+use std::ffi::{CStr, c_void};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A thread that runs, or has ended. Dropping this detaches it.
+pub struct Thread(libc::pthread_t);
+
+impl Thread {
+    /// Waits for its end: pthread_join(3).
+    pub fn join(self) {
+        // SAFETY: a joinable thread, joined once: it is not detached any more after this.
+        unsafe { libc::pthread_join(ManuallyDrop::new(self).0, std::ptr::null_mut()) };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: a joinable thread that nobody has joined, or will.
+        unsafe { libc::pthread_detach(self.0) };
+    }
+}
 
 /// A signal mask, to be put back.
 struct Mask(libc::sigset_t);
@@ -27,31 +47,69 @@ impl Drop for Mask {
     }
 }
 
-/// Starts a thread with all signals blocked. `stack` is in bytes, 0: the system's default. `work` is dropped where it fails.
-pub fn spawn(name: &str, stack: usize, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let stack = if stack == 0 { default_stack() } else { stack };
-    let builder = Builder::new().name(name.into()).stack_size(stack);
-    // A thread inherits the mask of the one that starts it.
-    let _mask = Mask::block_all();
-    builder.spawn(work).map_err(|error| Errno(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+/// What a thread is given.
+struct Start<F> {
+    name: &'static CStr,
+    work: F,
 }
 
-/// What pthread_create(3) gives a thread that asks for nothing: RLIMIT_STACK, most often.
-fn default_stack() -> usize {
-    const USUAL: usize = 2 << 20;
-    let mut size = 0;
-    // SAFETY: the attributes are initialized before they are read, and destroyed after.
+/// Starts a thread with all signals blocked. `name` has at most 15 bytes; `stack` is in bytes, 0: the system's default. `work` is
+/// dropped where it fails. Unlike std's, this reports the lack of memory.
+pub fn spawn<F: FnOnce() + Send + 'static>(name: &'static CStr, stack: usize, work: F) -> Result<Thread> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
+    room.push(Start { name, work });
+    let start = Box::into_raw(room.into_boxed_slice()).cast::<Start<F>>();
+    // A thread inherits the mask of the one that starts it.
+    let mask = Mask::block_all();
+    let created = match create(stack, run::<F>, start.cast()) {
+        // Thread-local data can need more than `stack`: the system's default has room for it.
+        Err(Errno::EINVAL) => create(0, run::<F>, start.cast()),
+        created => created,
+    };
+    drop(mask);
+    if created.is_err() {
+        // SAFETY: no thread has it.
+        drop(unsafe { take(start) });
+    }
+    created
+}
+
+/// # Safety
+/// `start` was made by [`spawn`] and is taken once.
+unsafe fn take<F>(start: *mut Start<F>) -> Option<Start<F>> {
+    // SAFETY: the caller says so: a boxed slice of one.
+    let room = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, 1)) };
+    room.into_vec().pop()
+}
+
+extern "C" fn run<F: FnOnce() + Send + 'static>(start: *mut c_void) -> *mut c_void {
+    // SAFETY: what spawn gave this thread, and no other.
+    if let Some(Start { name, work }) = unsafe { take(start.cast::<Start<F>>()) } {
+        // SAFETY: the calling thread, and a NUL-terminated string.
+        unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+    std::ptr::null_mut()
+}
+
+fn create(stack: usize, run: extern "C" fn(*mut c_void) -> *mut c_void, argument: *mut c_void) -> Result<Thread> {
+    // SAFETY: all zeros is overwritten by pthread_attr_init, and the attributes are destroyed after it; `thread` is written
+    // where the call succeeds.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        if libc::pthread_attr_init(&mut attributes) != 0 {
-            return USUAL;
-        }
-        if libc::pthread_attr_getstacksize(&attributes, &mut size) != 0 {
-            size = USUAL;
-        }
+        code(libc::pthread_attr_init(&mut attributes))?;
+        let sized = if stack == 0 { Ok(()) } else { code(libc::pthread_attr_setstacksize(&mut attributes, stack)) };
+        let mut thread = std::mem::zeroed();
+        let created = sized.and_then(|()| code(libc::pthread_create(&mut thread, &attributes, run, argument)));
         libc::pthread_attr_destroy(&mut attributes);
+        created.map(|()| Thread(thread))
     }
-    if size == 0 { USUAL } else { size }
+}
+
+/// These calls return their error number.
+fn code(result: libc::c_int) -> Result<()> {
+    if result == 0 { Ok(()) } else { Err(Errno(result)) }
 }
 
 /// How many CPUs this process may use; at least 1.

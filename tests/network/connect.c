@@ -426,7 +426,7 @@ static void each_attempt_has_its_own_cause(void)
     firewall("input", "ip6 daddr " SIX " tcp dport 7000 drop");
     CHECK(sock_open("dual.test", "7000", SOCK_OPTIONS(.timeout_ms = 600)), ==, SOCK_ETIMEDOUT);
     context("%s", sock_last_error());
-    CHECK(says("[" SIX "]:7000: timed out after 6"), ==, true);
+    CHECK(says("[" SIX "]:7000: timed out after "), ==, true);
     CHECK(says(FOUR ":7000: connection refused after "), ==, true);
     CHECK(says("timed out after 6"), ==, true);
 }

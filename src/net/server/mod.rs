@@ -14,12 +14,12 @@ use super::waiters::Waiters;
 use super::{local, log};
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family, Shutdown};
+use crate::sys::thread::Thread;
 use crate::sys::{clock, process};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
-use std::thread::JoinHandle;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Model {
@@ -115,9 +115,9 @@ struct Task {
 #[derive(Default)]
 struct Threads {
     /// Acceptors and workers.
-    permanent: Vec<JoinHandle<()>>,
+    permanent: Vec<Thread>,
     /// Those that run one handler, by their task's number.
-    handlers: BTreeMap<u64, JoinHandle<()>>,
+    handlers: BTreeMap<u64, Thread>,
     /// Tasks whose threads have nothing left to do.
     ended: Vec<u64>,
 }
@@ -457,7 +457,7 @@ impl Server {
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads.permanent.into_iter().chain(threads.handlers.into_values()) {
-            let _ = thread.join();
+            thread.join();
         }
     }
 

@@ -6,8 +6,9 @@ use super::super::registry::{self, Direction, Handle, Pinned};
 use super::super::scope::Scope;
 use super::super::wait::{self, Call, NEVER};
 use super::{Options, Server, Task, lock};
+use crate::sys::clock;
 use crate::sys::shared::Shared;
-use crate::sys::{clock, thread};
+use crate::sys::thread::{self, Thread};
 use std::sync::atomic::Ordering;
 
 const ACCEPTOR_STACK: usize = 128 << 10;
@@ -19,7 +20,7 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     server.tasks().accepting = 1;
     let acceptor = Acceptor { server: server.clone(), listener, stack: options.stack_size };
     let thread =
-        thread::spawn("sock-accept", ACCEPTOR_STACK, move || Scope::run(&scope, || acceptor.run())).map_err(thread_error)?;
+        thread::spawn(c"sock-accept", ACCEPTOR_STACK, move || Scope::run(&scope, || acceptor.run())).map_err(thread_error)?;
     lock(&server.threads).permanent.push(thread);
     Ok(())
 }
@@ -95,7 +96,7 @@ impl Acceptor {
                 server.leave(&mine);
             };
             let mut threads = lock(&self.server.threads);
-            match thread::spawn("sock-handler", self.stack, work) {
+            match thread::spawn(c"sock-handler", self.stack, work) {
                 Ok(thread) => {
                     threads.handlers.insert(task.number, thread);
                     return;
@@ -127,6 +128,6 @@ impl Acceptor {
             let ended = std::mem::take(&mut threads.ended);
             ended.into_iter().filter_map(|number| threads.handlers.remove(&number)).collect()
         };
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+        threads.into_iter().for_each(Thread::join);
     }
 }
