@@ -557,6 +557,18 @@ typedef struct sock_datagram {
 } sock_datagram;
 
 /**
+ * Who is at the other end of a unix socket.
+ */
+typedef struct sock_credentials {
+    /**
+     * The process; 0 where it is not in this process's pid namespace.
+     */
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+} sock_credentials;
+
+/**
  * One handle that is ready.
  */
 typedef struct sock_event {
@@ -1366,6 +1378,83 @@ int sock_join(sock_t s,
 int sock_leave(sock_t s, const char *group, const char *device);
 
 /**
+ * Who is at the other end of a unix socket: the process, user and group that connected, or, on a connection that was opened
+ * here, that listened. The kernel vouches for them. They stay what they were then, whatever that process becomes or passes
+ * the socket to.
+ *
+ * @param s a unix stream, or an end of a connected pair
+ * @param out not NULL
+ * @return 0; SOCK_ENOTSUP for what is no unix socket, SOCK_ENOTCONN where there is no peer, as on datagram sockets
+ *
+ * Never blocks; any thread. SO_PEERCRED in unix(7). Since 0.1.
+ */
+int sock_peer_credentials(sock_t s,
+                          struct sock_credentials *out);
+
+/**
+ * Writes bytes to a unix socket with descriptors traveling along: the receiver gets duplicates, which share the open files.
+ *
+ * @param s a unix stream, or a connected unix datagram socket
+ * @param data the bytes; a stream needs at least one to carry descriptors, and a protocol in which the receiver knows where
+ *        they come
+ * @param size how many; all of them are written
+ * @param fds the descriptors, which stay the caller's: they may be closed when this returns. sock_fd gives that of a handle
+ * @param count how many, at most 253; 0 is a plain write
+ * @return `size`; SOCK_EINVAL if one is not open or there are too many, SOCK_ELIMIT if the user has too many on their way,
+ *         SOCK_ENOTSUP for what is no unix socket; else as sock_write
+ *
+ * Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
+ */
+int64_t sock_send_fds(sock_t s,
+                      const void *data,
+                      size_t size,
+                      const int *fds,
+                      size_t count);
+
+/**
+ * Reads what is there, with the descriptors that travel along. They are close-on-exec and the caller's to close, or to adopt
+ * with sock_from_fd. One call never returns the descriptors of two messages.
+ *
+ * Descriptors that travel with bytes which any other call reads, or sock_read_line reads ahead, are closed: on a connection
+ * that passes descriptors the bytes around them are to be read with this call, or in exact sizes.
+ *
+ * @param s a unix stream, or a unix datagram socket
+ * @param buffer at least `size` bytes
+ * @param size how many at most; 0 returns 0 at once on a stream
+ * @param fds receives at most `capacity` descriptors; may be NULL if that is 0
+ * @param capacity how many fit; up to 253 may come
+ * @param count receives how many came; not NULL. Set also with SOCK_ETRUNC; 0 with any other failure
+ * @return how many bytes; 0 at the end of the stream; SOCK_ETRUNC if more descriptors came than fit `fds` or than the
+ *         process may have, or a datagram was longer than `size`: what fits is delivered, the rest closed, and
+ *         sock_last_count tells how many bytes came; SOCK_ENOTSUP for what is no unix socket; else as sock_read
+ *
+ * Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
+ */
+int64_t sock_recv_fds(sock_t s,
+                      void *buffer,
+                      size_t size,
+                      int *fds,
+                      size_t capacity,
+                      size_t *count);
+
+/**
+ * Makes a handle of a socket that comes from elsewhere: any stream, listener, datagram, sequenced-packet or raw socket,
+ * connected or not. Sequenced packets (and raw sockets) are datagrams to this library: one a call, their boundaries kept.
+ *
+ * The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not be used, closed or adopted
+ * again. A blocking descriptor stays in blocking mode for whoever shares the open file; calls here keep to their deadlines
+ * all the same. Only accepting needs the open file of a listener in non-blocking mode: it is put back on sock_close and
+ * sock_release_fd.
+ *
+ * @param fd the descriptor
+ * @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no
+ *         socket, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+sock_t sock_from_fd(int fd);
+
+/**
  * The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the library does not have.
  *
  * It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign loop must look at
@@ -1377,6 +1466,39 @@ int sock_leave(sock_t s, const char *group, const char *device);
  * Never blocks; any thread. Since 0.1.
  */
 int sock_fd(sock_t s);
+
+/**
+ * Ends a handle and hands its descriptor over: the socket itself is untouched, and a unix path it is bound to stays.
+ *
+ * A descriptor that was adopted is as it was before that: blocking or not, close-on-exec or not. One that the library made
+ * is non-blocking and close-on-exec.
+ *
+ * @param s a stream, listener or datagram socket; gone when this succeeds
+ * @return the descriptor, >= 0, to be closed by the caller; SOCK_EBUSY, with nothing done, while another call or a server is
+ *         using the handle, or while sock_buffered says that there are bytes inside the library
+ *
+ * Never blocks; any thread. Since 0.1.
+ */
+int sock_release_fd(sock_t s);
+
+/**
+ * The sockets that a service manager such as systemd passed to this process: LISTEN_PID, LISTEN_FDS, and descriptors from 3
+ * on.
+ *
+ * Each is adopted as by sock_from_fd and made close-on-exec the first time it is asked for; asking again gives the same
+ * handles, those closed meanwhile included. The variables are left as they are; LISTEN_FDNAMES names the descriptors in the
+ * same order.
+ *
+ * @param out receives at most `capacity` handles, in the order of the descriptors; a descriptor that is no socket has
+ *        SOCK_EINVAL or SOCK_ENOTSUP in its place, and is left alone
+ * @param capacity of `out`; 0 only counts
+ * @return how many there are, which may be more than `capacity`; 0 where there are none or they are for another process;
+ *         SOCK_EINVAL if LISTEN_FDS is not a number
+ *
+ * Never blocks; any thread. sd_listen_fds(3). Since 0.1.
+ */
+int64_t sock_inherited(sock_t *out,
+                       size_t capacity);
 
 /**
  * Makes a poller: it tells which of many handles a call would not have to wait for.

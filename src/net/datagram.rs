@@ -250,7 +250,8 @@ pub fn send_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
     Ok(sent)
 }
 
-/// That a datagram was refused is told once, by whichever call comes next. If that call also moved datagrams, the one after it tells.
+/// That a datagram was refused is told once, by whichever call comes next. If that call also moved datagrams, the one after
+/// it tells.
 fn keep_refusal(pinned: &Pinned, error: &Error) {
     if error.errno == Errno::ECONNREFUSED.0 && pinned.socket().family() != Some(Family::Unix) {
         pinned.socket().report_later(Errno::ECONNREFUSED);
@@ -303,7 +304,8 @@ fn send_cut(pinned: &Pinned, call: &mut Call, datagram: &mut Datagram, by_hand: 
     Ok(1)
 }
 
-/// After this many calls in a row that had to wait, they wait first, and after so many of those one tries first: see `stream.rs`.
+/// After this many calls in a row that had to wait, they wait first, and after so many of those one tries first: see
+/// `stream.rs`.
 const PATIENT: u8 = 2;
 const DOUBT: u8 = 32;
 

@@ -112,8 +112,8 @@ impl Gate {
         Left { wanted: turn && word & WANTED != 0, drained: word & CLOSED != 0 && word & INSIDE == 0 }
     }
 
-    /// Lets nobody in any more. None if the tag is stale or the gate already closed; else whether it is drained.
-    /// `stay` keeps the closer inside, so that it is not.
+    /// Lets nobody in any more. None if the tag is stale or the gate already closed; else whether it is drained. `stay` keeps
+    /// the closer inside, so that it is not.
     pub fn close(&self, tag: u64, stay: bool) -> Option<bool> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -126,6 +126,29 @@ impl Gate {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Lets nobody in any more if nobody is inside, and enters. None if the tag is stale or the gate already closed; false if
+    /// somebody is.
+    pub fn close_empty(&self, tag: u64) -> Option<bool> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & TAG != tag || word & CLOSED != 0 {
+                return None;
+            }
+            if word & INSIDE != 0 {
+                return Some(false);
+            }
+            match self.word.compare_exchange_weak(word, (word | CLOSED) + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some(true),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes [`Gate::close_empty`] back: the caller stays inside.
+    pub fn reopen(&self) {
+        self.word.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
     /// Marks that waiting is over for good. False if the tag is stale.
@@ -190,6 +213,22 @@ mod tests {
         assert_eq!(gate.enter_for_turn(TAG_A), Entry::Pin);
         assert!(gate.take_turn());
         assert!(!gate.take_turn());
+    }
+
+    #[test]
+    fn only_an_empty_gate_closes_for_a_release_and_it_opens_again() {
+        let gate = Gate::shut();
+        gate.open(TAG_A);
+        assert_eq!(gate.close_empty(TAG_B), None);
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert_eq!(gate.close_empty(TAG_A), Some(false));
+        gate.leave(false);
+        assert_eq!(gate.close_empty(TAG_A), Some(true));
+        assert_eq!(gate.close_empty(TAG_A), None);
+        assert_eq!(gate.enter(TAG_A), Entry::Stale);
+        gate.reopen();
+        assert_eq!(gate.leave(false), Left { wanted: false, drained: false });
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
     }
 
     #[test]

@@ -193,6 +193,9 @@ pub enum Attempt {
 
 /// Accepts a connection if one is there.
 pub fn attempt(listener: &Pinned) -> Attempt {
+    if let Err(error) = listener.socket().keep_from_blocking() {
+        return Attempt::Failed(error);
+    }
     match system::accept(listener.descriptor()) {
         Ok((socket, peer)) => insert_accepted(listener, socket, peer).map_or_else(Attempt::Failed, Attempt::Accepted),
         Err(Errno::EAGAIN) => Attempt::Nothing,
@@ -208,7 +211,7 @@ pub fn attempt(listener: &Pinned) -> Attempt {
 fn insert_accepted(listener: &Pinned, socket: OwnedFd, peer: Option<Address>) -> Result<Handle> {
     let inherited = listener.socket().details().inherited;
     let family = listener.socket().family();
-    registry::insert(socket, Kind::Stream, inherited.io_timeout, |socket| {
+    registry::insert(socket, inherited.kind, inherited.io_timeout, |socket| {
         if let Some(family) = family {
             socket.set_family(family);
         }

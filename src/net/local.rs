@@ -1,4 +1,4 @@
-//! Unix sockets: paths.
+//! Unix sockets: paths, credentials, and descriptors that travel with the bytes.
 
 use super::address::Address;
 use super::error::{Code, Error, Result};
@@ -6,10 +6,11 @@ use super::listen;
 use super::options::Options;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
-use super::wait;
+use super::wait::{self, Call};
 use crate::sys::address::UnixName;
+use crate::sys::descriptor::{self, Credentials};
 use crate::sys::socket::{self as system, Family, Type};
-use crate::sys::{AsRawFd, Errno, OwnedFd, clock, file, process};
+use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, file, process};
 use std::sync::atomic::Ordering;
 
 /// The path that a socket was bound to, unlinked when this is dropped while the socket is open, if it is still the same file
@@ -18,6 +19,13 @@ pub struct BoundPath {
     name: UnixName,
     file: file::Identity,
     process: u32,
+}
+
+impl BoundPath {
+    /// Leaves the path to somebody else.
+    pub fn leave(&mut self) {
+        self.process = 0;
+    }
 }
 
 impl Drop for BoundPath {
@@ -149,9 +157,89 @@ pub fn farewell(pinned: &Pinned) {
     drop(bound);
 }
 
-const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
+const CONNECTED: &[Kind] = &[Kind::Stream, Kind::Datagram];
 
-/// The descriptor of a socket, for a look at it.
-pub fn descriptor(handle: Handle) -> Result<i32> {
-    Ok(registry::pin(handle, Direction::Read)?.expect(SOCKETS)?.descriptor())
+fn expect_unix(pinned: &Pinned) -> Result<()> {
+    match pinned.socket().family() {
+        Some(Family::Unix) => Ok(()),
+        _ => Err(Error::with(Code::NotSupported, "only unix sockets do this")),
+    }
+}
+
+/// Who is at the other end.
+pub fn peer_credentials(handle: Handle) -> Result<Credentials> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(CONNECTED)?;
+    expect_unix(&pinned)?;
+    let credentials = descriptor::peer_credentials(pinned.descriptor())?;
+    if credentials.uid == u32::MAX && credentials.pid == 0 {
+        return Err(Error::with(Code::NotConnected, "the socket was not connected by a call that leaves credentials"));
+    }
+    Ok(credentials)
+}
+
+/// All of `bytes`, with `passed` traveling with the first of them.
+pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Result<usize> {
+    if passed.len() > descriptor::MOST {
+        return Err(Error::invalid("a message carries at most 253 descriptors"));
+    }
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(CONNECTED)?;
+    expect_unix(&pinned)?;
+    if bytes.is_empty() && pinned.socket().kind() == Kind::Stream {
+        let nothing = passed.is_empty();
+        return if nothing { Ok(0) } else { Err(Error::invalid("on a stream descriptors travel with at least one byte")) };
+    }
+    pinned.socket().check_fatal()?;
+    let mut done = 0;
+    loop {
+        let sent = match done {
+            0 => descriptor::send(pinned.descriptor(), bytes, passed),
+            _ => system::send(pinned.descriptor(), &bytes[done..]),
+        };
+        match sent {
+            Ok(length) => {
+                pinned.count(length);
+                done += length;
+                if done >= bytes.len() {
+                    return Ok(done);
+                }
+            }
+            Err(Errno::EAGAIN) => call.ready(&pinned).map_err(|error| error.after(done))?,
+            Err(Errno::EBADF) => return Err(Error::invalid("one of the descriptors is not open").errno(Errno::EBADF)),
+            Err(errno) => return Err(pinned.transfer_error(errno).after(done)),
+        }
+    }
+}
+
+/// What is there, and the descriptors that came with it; how many of those `count` says, also where something was cut.
+pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawFd], count: &mut usize) -> Result<usize> {
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(CONNECTED)?;
+    expect_unix(&pinned)?;
+    let socket = pinned.socket();
+    let stream = socket.kind() == Kind::Stream;
+    if stream && buffer.is_empty() {
+        return Ok(0);
+    }
+    if stream && socket.buffered() > 0 {
+        return Ok(socket.with_read_ahead(|ahead| ahead.take(buffer)));
+    }
+    socket.check_fatal()?;
+    let received = loop {
+        match descriptor::receive(pinned.descriptor(), buffer, passed) {
+            Ok(received) => break received,
+            Err(Errno::EAGAIN) => call.ready(&pinned)?,
+            Err(errno) => return Err(pinned.transfer_error(errno)),
+        }
+    };
+    if stream {
+        pinned.received(received.length)
+    } else {
+        pinned.count(received.length)
+    }
+    *count = received.count;
+    match received.cut {
+        true => Err(Error::new(Code::Truncated).after(received.length)),
+        false => Ok(received.length),
+    }
 }

@@ -1,6 +1,7 @@
 //! The library: safe Rust over `sys`, and no C.
 
 pub mod address;
+pub mod adopt;
 mod connect;
 pub mod datagram;
 pub mod error;

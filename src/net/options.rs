@@ -2,6 +2,7 @@
 
 use super::error::{Code, Error, Result};
 use super::name::{Host, Protocol, Request, Target};
+use super::socket::Kind;
 use crate::sys::option::{self, Name};
 use crate::sys::socket::Family;
 use crate::sys::{Errno, RawFd};
@@ -152,7 +153,7 @@ impl Options<'_> {
     }
 
     pub fn inherited(&self) -> Inherited {
-        Inherited { io_timeout: self.io_timeout(), spin_us: self.spin_us }
+        Inherited { io_timeout: self.io_timeout(), spin_us: self.spin_us, kind: Kind::Stream }
     }
 
     /// What concerns every socket.
@@ -197,11 +198,13 @@ fn device_error(device: &CStr, errno: Errno) -> Error {
 pub struct Inherited {
     pub io_timeout: i64,
     pub spin_us: i64,
+    /// Streams, but of an adopted listener for sequenced packets.
+    pub kind: Kind,
 }
 
 impl Default for Inherited {
     fn default() -> Inherited {
-        Inherited { io_timeout: -1, spin_us: 0 }
+        Inherited { io_timeout: -1, spin_us: 0, kind: Kind::Stream }
     }
 }
 

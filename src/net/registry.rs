@@ -10,7 +10,7 @@ use super::gate::{Entry, Gate, Left, TAG};
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
-use crate::sys::{self, OwnedFd, RawFd, process};
+use crate::sys::{self, AsRawFd, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -177,6 +177,14 @@ fn pop_free() -> Result<&'static Slot> {
 
 /// Makes a handle of a descriptor. `prepare` fills in the rest of the socket before anybody can see it.
 pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
+    let descriptor = descriptor.into();
+    let handle = adopt(descriptor.as_ref().map_or(-1, OwnedFd::as_raw_fd), kind, timeout, prepare)?;
+    let _ = descriptor.map(OwnedFd::into_raw_fd); // it is the handle's now
+    Ok(handle)
+}
+
+/// The same for a descriptor that is left alone on failure.
+pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
     let slot = pop_free()?;
     let mut tag = slot.tag.load(Ordering::Relaxed).wrapping_add(1 << 24) & TAG & (i64::MAX as u64);
     if tag == 0 {
@@ -186,7 +194,7 @@ pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, 
     slot.drained.store(0, Ordering::Relaxed);
     slot.released.store(false, Ordering::Relaxed);
     slot.generation.store(process::generation(), Ordering::Relaxed);
-    slot.socket.open(descriptor.into().map_or(-1, OwnedFd::into_raw_fd), kind);
+    slot.socket.open(descriptor, kind);
     prepare(&slot.socket);
     for side in &slot.sides {
         side.reset(timeout);
@@ -353,6 +361,7 @@ fn drain(slot: &'static Slot) {
     if slot.drained.fetch_add(1, Ordering::AcqRel) == 0 {
         return;
     }
+    slot.socket.restore_mode();
     let descriptor = slot.socket.close();
     if descriptor >= 0 && !slot.released.load(Ordering::Relaxed) {
         sys::close(descriptor);
@@ -378,6 +387,28 @@ pub fn close(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<()> {
     closer.alarm();
     abandon(closer);
     Ok(())
+}
+
+/// Ends a handle that no call is in, and leaves its descriptor open. `last_words` runs as for [`close`].
+pub fn release(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<RawFd> {
+    let busy = || Err(Error::with(Code::Busy, "another call is using the handle"));
+    let (slot, tag) = find(handle)?;
+    let [read, write] = &slot.sides;
+    if !read.gate.close_empty(tag).ok_or(Error::new(Code::BadHandle))? {
+        return busy();
+    }
+    let owner = Pinned { slot, direction: Direction::Read, turn: false };
+    if slot.socket.buffered() > 0 || write.gate.close_empty(tag) != Some(true) {
+        read.gate.reopen();
+        return if slot.socket.buffered() > 0 { Err(Error::with(Code::Busy, "bytes have been read ahead")) } else { busy() };
+    }
+    let descriptor = owner.descriptor();
+    last_words(&owner);
+    slot.released.store(true, Ordering::Relaxed);
+    if write.gate.leave(false).drained {
+        drain(slot);
+    }
+    Ok(descriptor)
 }
 
 /// In a forked child, calls that other threads had in flight at the fork never leave, and the descriptor would stay open. An

@@ -5,7 +5,7 @@ use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
 use crate::sys::address::Address;
 use crate::sys::shared::Shared;
-use crate::sys::socket::Family;
+use crate::sys::socket::{self as system, Family};
 use crate::sys::{Errno, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -39,6 +39,10 @@ pub struct Socket {
     family: AtomicU8,
     /// The open file was in blocking mode when it was adopted, and may be shared with others who rely on that.
     pub adopted_blocking: AtomicBool,
+    /// It was put into non-blocking mode all the same, to be put back.
+    mode_changed: AtomicBool,
+    /// The descriptor was not close-on-exec when it was adopted.
+    pub adopted_inheritable: AtomicBool,
     /// The error that ended the connection, once a call has reported it; 0: none.
     fatal: AtomicI32,
     /// An error that a batch of datagrams met after some of them: the next call reports it. 0: none.
@@ -84,6 +88,8 @@ impl Socket {
             kind: AtomicU8::new(0),
             family: AtomicU8::new(0),
             adopted_blocking: AtomicBool::new(false),
+            mode_changed: AtomicBool::new(false),
+            adopted_inheritable: AtomicBool::new(false),
             fatal: AtomicI32::new(0),
             unreported: AtomicI32::new(0),
             arrival: AtomicU8::new(0),
@@ -100,6 +106,8 @@ impl Socket {
         self.kind.store(kind as u8, Ordering::Relaxed);
         self.family.store(0, Ordering::Relaxed);
         self.adopted_blocking.store(false, Ordering::Relaxed);
+        self.mode_changed.store(false, Ordering::Relaxed);
+        self.adopted_inheritable.store(false, Ordering::Relaxed);
         self.fatal.store(0, Ordering::Relaxed);
         self.unreported.store(0, Ordering::Relaxed);
         self.arrival.store(0, Ordering::Relaxed);
@@ -107,6 +115,24 @@ impl Socket {
         self.buffered.store(0, Ordering::Relaxed);
         self.watched.store(false, Ordering::Relaxed);
         self.serving.store(false, Ordering::Relaxed);
+    }
+
+    /// Before a system call that cannot be told not to wait: makes sure that it does not. Others may have the open file too, and
+    /// change its mode back.
+    #[inline]
+    pub fn keep_from_blocking(&self) -> Result<()> {
+        if self.adopted_blocking.load(Ordering::Relaxed) && !system::is_nonblocking(self.descriptor())? {
+            self.mode_changed.store(true, Ordering::Relaxed);
+            system::set_nonblocking(self.descriptor(), true)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the open file back into the mode in which it was adopted. No call is inside.
+    pub fn restore_mode(&self) {
+        if self.mode_changed.load(Ordering::Relaxed) {
+            let _ = system::set_nonblocking(self.descriptor(), false);
+        }
     }
 
     /// Forgets everything and returns the descriptor that was here.

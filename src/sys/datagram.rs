@@ -66,8 +66,8 @@ impl Endpoint {
         Ok((self.storage.as_ptr().cast_mut().cast(), length as _))
     }
 
-    /// After the kernel wrote `length` bytes: an IPv4 sender at an IPv6 socket is an IPv4 address, and an unnamed unix socket is
-    /// an address without a name.
+    /// After the kernel wrote `length` bytes: an IPv4 sender at an IPv6 socket is an IPv4 address, and an unnamed unix socket
+    /// is an address without a name.
     fn received(&mut self, length: libc::socklen_t, family: Option<Family>) {
         self.length = u64::from(length).min(self.storage.len() as u64);
         match family {
@@ -280,7 +280,8 @@ pub fn send_to(descriptor: RawFd, bytes: &[u8], to: &Endpoint, family: Option<Fa
     restart(|| check_length(unsafe { libc::sendto(descriptor, pointer, size, SENDING, name.cast(), length) }))
 }
 
-/// sendmmsg(2) of as many entries as one call takes, up to one that is more than one message. How many were sent, at least one.
+/// sendmmsg(2) of as many entries as one call takes, up to one that is more than one message. How many were sent, at least
+/// one.
 pub fn send_batch(descriptor: RawFd, datagrams: &mut [Datagram], family: Option<Family>) -> Result<usize> {
     let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
     let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
@@ -311,8 +312,8 @@ pub fn send_batch(descriptor: RawFd, datagrams: &mut [Datagram], family: Option<
     Ok(sent)
 }
 
-/// Sends a stretch of an entry that is more than one message, cut by the kernel or, if `by_hand`, into a message each. How many
-/// bytes were sent.
+/// Sends a stretch of an entry that is more than one message, cut by the kernel or, if `by_hand`, into a message each. How
+/// many bytes were sent.
 pub fn send_cut(descriptor: RawFd, datagram: &Datagram, offset: usize, by_hand: bool, family: Option<Family>) -> Result<usize> {
     let segment = datagram.cut().ok_or(Errno::EINVAL)?;
     let mut mapped = MaybeUninit::uninit();

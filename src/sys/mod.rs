@@ -4,6 +4,7 @@
 //! - `address`    socket addresses to and from the kernel's form; interface names
 //! - `socket`     making, connecting, accepting, sending and receiving without ever blocking or raising SIGPIPE
 //! - `datagram`   datagrams, one or many at a call, with the offloads of UDP
+//! - `descriptor` passing descriptors over unix sockets; their flags
 //! - `option`     socket options by name
 //! - `poll`       waiting for descriptors with nanosecond timeouts
 //! - `epoll`      readiness of many descriptors
@@ -22,6 +23,7 @@
 pub mod address;
 pub mod clock;
 pub mod datagram;
+pub mod descriptor;
 pub mod epoll;
 pub mod event;
 pub mod file;

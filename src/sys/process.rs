@@ -107,3 +107,8 @@ pub fn random() -> u64 {
 pub fn id() -> u32 {
     std::process::id()
 }
+
+/// A variable of the environment: getenv(3).
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}

@@ -22,6 +22,7 @@ pub enum Type {
     Stream = libc::SOCK_STREAM,
     Datagram = libc::SOCK_DGRAM,
     SequencedPacket = libc::SOCK_SEQPACKET,
+    Raw = libc::SOCK_RAW,
 }
 
 /// Directions of [`shutdown`].
