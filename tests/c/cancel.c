@@ -103,7 +103,7 @@ static void cancel_reaches_calls_that_wait_for_their_turn(make_pair make)
     call calls[THREADS];
     make(pair);
     for (int i = 0; i < THREADS; i++) {
-        calls[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = pair[0], .size = 4 << 20 };
+        calls[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = pair[0], .size = 16 << 20 };
         calls[i].buffer = calloc(1, calls[i].size);
         call_start(&calls[i]);
     }

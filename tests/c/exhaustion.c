@@ -12,7 +12,9 @@
 
 static void limit_descriptors(int count)
 {
-    struct rlimit limit = { (rlim_t)count, (rlim_t)count };
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    limit.rlim_cur = (rlim_t)count;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
 }
 
