@@ -24,18 +24,19 @@ BENCHES = {
 }
 
 # What libsock promises: bench, case, side, which figure, the limit. "time" and "cpu" are relative to the first side of the case
-# and at most the limit; "rate" is the inverse and at least the limit; other words are metrics of "calls".
+# and at most the limit; "rate" and "cpu rate" are their inverses and at least the limit; other words are metrics of "calls".
+# Where everything runs on one CPU its time is what counts: the clock on the wall adds what other programs do there.
 PROMISES = [
-    ("pingpong", ".*", "libsock", "time", 1.05),
-    ("ready", ".*", "libsock", "time", 1.02),
+    ("pingpong", ".*", "libsock", "cpu", 1.05),
+    ("ready", ".*", "libsock", "cpu", 1.02),
     ("calls", "write and read that need not wait.*", "libsock", "user-space instructions", 250),
     ("calls", "write and read that need not wait.*", "libsock", "system calls", 2),
     ("calls", "write and read that must wait.*", "libsock", "system calls", 4),
     ("calls", "echo of 64 bytes.*", "libsock fibers", "system calls", 2.1),
-    ("connect", "connect to a literal", "libsock", "rate", 0.95),
-    ("udp", ".*", "libsock sock_send_to", "rate", 0.95),
-    ("udp", ".*", "libsock sock_send_batch", "rate", 0.95),
-    ("udp", ".*", "libsock segments", "rate", 0.95),
+    ("connect", "connect to a literal", "libsock", "cpu rate", 0.95),
+    ("udp", ".*", "libsock sock_send_to", "cpu rate", 0.95),
+    ("udp", ".*", "libsock sock_send_batch", "cpu rate", 0.95),
+    ("udp", ".*", "libsock segments", "cpu rate", 0.95),
     ("bulk", "writes.*", "libsock", "rate", 0.98),
     ("bulk", "file.*", "libsock sock_send_file", "rate", 0.98),
     ("relay", ".*", "libsock sock_relay", "cpu", 1.1),
@@ -78,13 +79,13 @@ class Spread:
 def ratios(side, baseline, figure):
     """One figure of a side relative to the baseline's, round by round."""
     def per_operation(one):
-        value = one.cpu if figure == "cpu" else one.wall
+        value = one.cpu if figure.startswith("cpu") else one.wall
         return value / max(one.operations, 1)
     values = []
     for number in sorted(side.keys() & baseline.keys()):
         mine, base = per_operation(side[number]), per_operation(baseline[number])
         if mine > 0 and base > 0:
-            values.append(base / mine if figure == "rate" else mine / base)
+            values.append(base / mine if figure.endswith("rate") else mine / base)
     return Spread(values) if values else None
 
 
@@ -97,8 +98,9 @@ def duration(ns):
 
 
 def verdict(figure, value, limit):
-    met = value >= limit if figure == "rate" else value <= limit
-    sign = "≥" if figure == "rate" else "≤"
+    rate = figure.endswith("rate")
+    met = value >= limit if rate else value <= limit
+    sign = "≥" if rate else "≤"
     return f"{figure} {sign} {limit:g}: {'met' if met else 'MISSED'}"
 
 
