@@ -83,6 +83,9 @@ fn connect(address: &Address, options: &Options) -> Result<Bound> {
 }
 
 fn make(family: Family, options: &Options) -> Result<OwnedFd> {
+    if family == Family::Unix && options.device.is_some() {
+        return Err(Error::invalid("option device means nothing to a unix: host"));
+    }
     let socket = socket::socket(family, Type::Datagram, 0)?;
     if options.reuse_address > 0 {
         option::set(socket.as_raw_fd(), option::REUSE_ADDRESS, 1)?;
@@ -97,25 +100,24 @@ fn no_port() -> Error {
 
 /// What `local_host` and `local_port` say, for a peer at `address`.
 fn own_address(address: &Address, options: &Options) -> Result<Option<Address>> {
-    let (host, port) = (options.local_host, options.local_port);
-    if host.is_none() && port.is_none() {
+    let family = family_of(address);
+    if family == Family::Unix {
+        let Some(host) = options.local_host else {
+            return Ok(None);
+        };
+        let own = Request { host: Some(host), port: options.local_port }.parse_literal()?;
+        let unix = matches!(own, Address::Unix(_));
+        return if unix { Ok(Some(own)) } else { Err(Error::invalid("option local_host is not a unix: address")) };
+    }
+    let Some(target) = options.local(Protocol::Udp)? else {
         return Ok(None);
-    }
-    let unix = host.is_some_and(|host| host.to_bytes().starts_with(b"unix:"));
-    let own = Request { host, port: if unix { port } else { port.or(Some(c"0")) } }.parse(Protocol::Udp)?;
-    let any: IpAddr = match family_of(address) {
-        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-        _ => Ipv4Addr::UNSPECIFIED.into(),
     };
-    let own = match own.host {
-        Host::Default => Address::Ip(SocketAddr::new(any, own.port)),
-        Host::Name(_) => return Err(Error::invalid("option local_host is not a literal address")),
-        _ => own.literal().ok_or(Error::new(Code::Internal))?,
-    };
-    if family_of(&own) != family_of(address) {
-        return Err(Error::invalid("option local_host is of another family than the peer"));
+    let any: IpAddr = if family == Family::V4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let own = target.literal().unwrap_or(Address::Ip(SocketAddr::new(any, target.port)));
+    match family_of(&own) == family {
+        true => Ok(Some(own)),
+        false => Err(Error::invalid("option local_host is of another family than the peer")),
     }
-    Ok(Some(own))
 }
 
 fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Option<Box<local::BoundPath>>> {

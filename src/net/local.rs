@@ -39,6 +39,9 @@ impl Drop for BoundPath {
 }
 
 pub fn listen(name: UnixName, options: &Options) -> Result<Handle> {
+    if options.device.is_some() {
+        return Err(Error::invalid("option device means nothing to a unix: host"));
+    }
     let socket = system::socket(Family::Unix, Type::Stream, 0)?;
     options.configure(socket.as_raw_fd())?;
     let bound = bind(&socket, name, options)?;
@@ -74,7 +77,7 @@ pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Optio
     let status = file::status(path)?;
     let bound = Box::new(BoundPath { name, file: status.identity, process: process::id() });
     if wanted != 0 && status.mode != wanted {
-        file::set_path_mode(path, status.identity, wanted)?;
+        file::set_path_mode(path, wanted)?;
     }
     Ok(Some(bound))
 }

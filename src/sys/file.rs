@@ -1,7 +1,7 @@
 //! Files, as far as unix sockets are files.
 
 use super::{AsRawFd, Errno, OwnedFd, RawFd, Result, check, restart};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::FromRawFd;
 
 /// Which file a path names: device and inode.
@@ -86,19 +86,17 @@ pub fn set_mode(descriptor: RawFd, mode: u32) -> Result<()> {
     check(unsafe { libc::fchmod(descriptor, mode as libc::mode_t) }).map(drop)
 }
 
-/// chmod(2) of the file at `path` if it is `file`: whatever else may stand there by now, and where a symbolic link points to, is
-/// left alone.
-pub fn set_path_mode(path: &[u8], file: Identity, mode: u32) -> Result<()> {
-    let held = open(path, libc::O_PATH | libc::O_NOFOLLOW)?;
-    // SAFETY: all zeros is a valid stat.
-    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
-    // SAFETY: a stat to write to.
-    check(unsafe { libc::fstat(held.as_raw_fd(), &mut stat) })?;
-    if status_of(&stat).identity != file {
-        return Err(Errno::ENOENT);
+/// fchmodat(2) of a socket's path, never of what a symbolic link points to.
+pub fn set_path_mode(path: &[u8], mode: u32) -> Result<()> {
+    let change = |flags| {
+        with_path(path, |path| {
+            // SAFETY: a NUL-terminated path.
+            check(unsafe { libc::fchmodat(libc::AT_FDCWD, path.as_ptr(), mode as libc::mode_t, flags) }).map(drop)
+        })
+    };
+    match change(libc::AT_SYMLINK_NOFOLLOW) {
+        // Before Linux 6.6 the C library needs /proc for this.
+        Err(Errno::EOPNOTSUPP) if status(path)?.is_socket => change(0),
+        done => done,
     }
-    // A descriptor of O_PATH takes no fchmod; its name under /proc takes chmod.
-    let name = CString::new(format!("/proc/self/fd/{}", held.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: a NUL-terminated path.
-    check(unsafe { libc::chmod(name.as_ptr(), mode as libc::mode_t) }).map(drop)
 }
