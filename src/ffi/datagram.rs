@@ -115,9 +115,9 @@ pub unsafe extern "C" fn sock_send_to(s: sock_t, data: *const c_void, size: usiz
     boundary("send_to", Subject::Handle(s), || {
         // SAFETY: C vouches for its bytes.
         let data = unsafe { input(data.cast::<u8>(), size)? };
-        // SAFETY: not null where it is read, and C vouches for the rest; the two types have the same layout.
-        let to = if to.is_null() { Endpoint::NONE } else { unsafe { to.cast::<Endpoint>().read_unaligned() } };
-        datagram::send_to(s, data, &to)
+        // SAFETY: C vouches for its address.
+        let to = unsafe { input(to.cast::<Endpoint>(), usize::from(!to.is_null()))? };
+        datagram::send_to(s, data, to.first().unwrap_or(&Endpoint::NONE))
     })
 }
 
@@ -140,16 +140,9 @@ pub unsafe extern "C" fn sock_recv_from(s: sock_t, buffer: *mut c_void, size: us
     boundary("recv_from", Subject::Handle(s), || {
         // SAFETY: C vouches for its buffer.
         let buffer = unsafe { output(buffer.cast::<u8>(), size)? };
-        if from.is_null() {
-            return datagram::receive_from(s, buffer, None);
-        }
-        let mut sender = Endpoint::NONE;
-        let received = datagram::receive_from(s, buffer, Some(&mut sender));
-        if sender.is_some() {
-            // SAFETY: not null, and C vouches for the rest; the two types have the same layout.
-            unsafe { from.cast::<Endpoint>().write_unaligned(sender) };
-        }
-        received
+        // SAFETY: C vouches for its address.
+        let from = unsafe { output(from.cast::<Endpoint>(), usize::from(!from.is_null()))? };
+        datagram::receive_from(s, buffer, from.first_mut())
     })
 }
 

