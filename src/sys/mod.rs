@@ -16,7 +16,6 @@
 //! - `process`    whether the process has forked; random bits
 //! - `memory`     searching bytes
 //! - `shared`     shared ownership whose allocation may fail
-//! - `thread`     threads without signals
 //!
 //! All descriptors are close-on-exec from birth. A failed call is an [`Errno`].
 
