@@ -182,13 +182,11 @@ fn parse_port(text: &[u8], service: impl Fn(&[u8]) -> Result<u16>) -> Result<u16
     if text.is_empty() {
         return Err(Error::invalid("the port is empty"));
     }
-    if text.iter().all(u8::is_ascii_digit) {
-        let number = text.iter().try_fold(0u32, |number, digit| number.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
-        return match number.and_then(|number| u16::try_from(number).ok()) {
-            Some(_) if text.len() > 1 && text[0] == b'0' => refuse("has leading zeros"),
-            Some(port) => Ok(port),
-            None => refuse("is not in 0…65535"),
-        };
+    match decimal(text, u16::MAX.into()) {
+        Number::Plain(port) => return Ok(port as u16),
+        Number::LeadingZero => return refuse("has leading zeros"),
+        Number::TooLarge => return refuse("is not in 0…65535"),
+        Number::None => {}
     }
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte);
     if !text.iter().all(plain) || !text[0].is_ascii_alphanumeric() || !text.iter().any(u8::is_ascii_alphabetic) {
@@ -206,6 +204,44 @@ fn service_port(service: &[u8], protocol: Protocol) -> Result<u16> {
     let name = CStr::from_bytes_until_nul(&name).map_err(|_| Error::new(Code::Internal))?;
     names::service_port(name, protocol.name())
         .ok_or_else(|| Error::text(Code::NoService, format_args!("no such service: {}", shown(service))))
+}
+
+enum Number {
+    Plain(u32),
+    LeadingZero,
+    TooLarge,
+    /// There is something else than digits, or nothing.
+    None,
+}
+
+/// A decimal number in its one plain form.
+fn decimal(text: &[u8], largest: u32) -> Number {
+    let mut number: u32 = 0;
+    for byte in text {
+        if !byte.is_ascii_digit() {
+            return Number::None;
+        }
+        number = number.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+    }
+    match text {
+        [] => Number::None,
+        _ if number > largest => Number::TooLarge,
+        [b'0', _, ..] => Number::LeadingZero,
+        _ => Number::Plain(number),
+    }
+}
+
+/// Four plain decimal numbers and nothing else.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split(|byte| *byte == b'.');
+    for octet in &mut octets {
+        match decimal(parts.next()?, 255) {
+            Number::Plain(number) => *octet = number as u8,
+            _ => return None,
+        }
+    }
+    parts.next().is_none().then(|| octets.into())
 }
 
 /// At most so much of a caller's text goes into a message.
@@ -227,12 +263,12 @@ fn parse_host(text: &[u8]) -> Result<Host> {
     if text.len() > LONGEST_NAME {
         return Err(Error::with(Code::TooLong, "the host name is longer than 253 bytes"));
     }
+    if let Some(ip) = parse_ipv4(text) {
+        return Ok(Host::Ip { ip: IpAddr::V4(ip), scope: 0 });
+    }
     if text.contains(&b':') {
         let (ip, scope) = parse_ipv6(text)?.ok_or_else(|| bad_ipv6(text))?;
         return Ok(Host::Ip { ip: IpAddr::V6(ip), scope });
-    }
-    if let Some(ip) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv4Addr>().ok()) {
-        return Ok(Host::Ip { ip: IpAddr::V4(ip), scope: 0 });
     }
     parse_name(text).map(Host::Name)
 }
@@ -406,6 +442,12 @@ mod tests {
         #[test]
         fn no_input_panics(host in "\\PC{0,80}", port in proptest::option::of("\\PC{0,12}")) {
             let _ = parse(Some(&host), port.as_deref());
+        }
+
+        /// The same literals as the standard library's parser, which is strict too.
+        #[test]
+        fn ipv4_literals_are_the_strict_ones(text in "[0-9.]{0,17}|([0-9]{1,3}\\.){3}[0-9]{1,3}") {
+            prop_assert_eq!(parse_ipv4(text.as_bytes()), text.parse().ok());
         }
 
         /// What the library writes it reads back.

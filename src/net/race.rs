@@ -72,15 +72,22 @@ fn open_tcp(target: &Target, options: &Options) -> Result<Handle> {
     };
     let started = clock::now();
     let until = end(options, started);
-    let addresses = in_order(candidates(target, family, started, until)?)?;
-    let resolved = if matches!(target.host, Host::Name(_)) { clock::now() } else { started };
-    let mut race = Race::new(&addresses, &plan, resolved);
+    let found;
+    let literal = target.literal().filter(|address| is_wanted(address, family));
+    let (addresses, resolved) = match &literal {
+        Some(address) => (std::slice::from_ref(address), started),
+        None => {
+            found = in_order(candidates(target, family, started, until)?)?;
+            (found.as_slice(), clock::now())
+        }
+    };
+    let mut race = Race::new(addresses, &plan, resolved);
     let (socket, address) = match race.run(until) {
         Ok(won) => won,
         Err(End::Failed(error)) => return Err(error),
-        Err(end) => return Err(race.verdict(end, started, target.literal().is_some())),
+        Err(end) => return Err(race.verdict(end, started, literal.is_some())),
     };
-    insert(socket, &address, options, &Times { started, resolved, attempts: race.attempts })
+    insert(socket, address, options, &Times { started, resolved, attempts: race.attempts })
 }
 
 /// What sock_get_info tells of an open.
@@ -125,11 +132,15 @@ fn candidates(target: &Target, family: Option<Family>, started: i64, until: i64)
             addresses.extend(target.literal());
         }
     }
-    addresses.retain(|address| family.is_none_or(|family| family == family_of(address)));
+    addresses.retain(|address| is_wanted(address, family));
     if addresses.is_empty() {
         return Err(Error::with(Code::NoHost, "the address is not of the wanted family"));
     }
     Ok(addresses)
+}
+
+fn is_wanted(address: &Address, family: Option<Family>) -> bool {
+    family.is_none_or(|family| family == family_of(address))
 }
 
 /// RFC 8305, section 4: the families take turns, beginning with the first address's, and otherwise keep the resolver's order. What is
@@ -157,16 +168,16 @@ fn in_order(addresses: Vec<Address>) -> Result<Vec<Address>> {
 }
 
 /// One address, tried once.
-struct Attempt {
+struct Attempt<'a> {
     /// Counted from 1.
     number: u32,
-    address: Address,
+    address: &'a Address,
     started: i64,
 }
 
 /// An attempt that came to nothing.
-struct Failure {
-    attempt: Attempt,
+struct Failure<'a> {
+    attempt: Attempt<'a>,
     error: Error,
     milliseconds: i64,
 }
@@ -194,8 +205,8 @@ struct Race<'a> {
     waiting: &'a [Address],
     /// When the next of them is.
     next_start: i64,
-    under_way: Vec<(Attempt, OwnedFd)>,
-    failures: Vec<Failure>,
+    under_way: Vec<(Attempt<'a>, OwnedFd)>,
+    failures: Vec<Failure<'a>>,
     attempts: u32,
 }
 
@@ -213,7 +224,7 @@ impl<'a> Race<'a> {
         }
     }
 
-    fn run(&mut self, until: i64) -> std::result::Result<(OwnedFd, Address), End> {
+    fn run(&mut self, until: i64) -> std::result::Result<(OwnedFd, &'a Address), End> {
         let mut now = self.next_start;
         loop {
             if until != wait::NEVER && now >= until {
@@ -233,7 +244,7 @@ impl<'a> Race<'a> {
     }
 
     /// Tries the next address. It wins if it connects at once.
-    fn start(&mut self, now: i64) -> Result<Option<(OwnedFd, Address)>> {
+    fn start(&mut self, now: i64) -> Result<Option<(OwnedFd, &'a Address)>> {
         let Some((address, rest)) = self.waiting.split_first() else {
             return Ok(None);
         };
@@ -250,9 +261,9 @@ impl<'a> Race<'a> {
         }
         self.waiting = rest;
         self.attempts += 1;
-        let attempt = Attempt { number: self.attempts, address: *address, started: now };
+        let attempt = Attempt { number: self.attempts, address, started: now };
         match begun {
-            Ok(Begun::Connected(socket)) => return Ok(Some((socket, *address))),
+            Ok(Begun::Connected(socket)) => return Ok(Some((socket, address))),
             Ok(Begun::UnderWay(socket)) => {
                 self.under_way.try_reserve(1)?;
                 self.under_way.push((attempt, socket));
@@ -263,7 +274,7 @@ impl<'a> Race<'a> {
     }
 
     /// Waits until an attempt comes to its end or the next may start. The first that is connected wins.
-    fn wait(&mut self, until: i64) -> Result<Option<(OwnedFd, Address)>> {
+    fn wait(&mut self, until: i64) -> Result<Option<(OwnedFd, &'a Address)>> {
         let mut watches = [const { Watch::new(-1, 0) }; MOST];
         let watches = &mut watches[..self.under_way.len()];
         for (watch, (_, socket)) in watches.iter_mut().zip(&self.under_way) {
@@ -280,7 +291,7 @@ impl<'a> Race<'a> {
                 continue;
             }
             let (attempt, socket) = self.under_way.remove(place);
-            match connect::finish(socket, &attempt.address) {
+            match connect::finish(socket, attempt.address) {
                 Ok(socket) => return Ok(Some((socket, attempt.address))),
                 Err(error) => self.failed(attempt, error)?,
             }
@@ -289,7 +300,7 @@ impl<'a> Race<'a> {
     }
 
     /// Notes a failure. The next address is tried at once.
-    fn failed(&mut self, attempt: Attempt, error: Error) -> Result<()> {
+    fn failed(&mut self, attempt: Attempt<'a>, error: Error) -> Result<()> {
         let now = clock::now();
         self.failures.try_reserve(1)?;
         self.failures.push(Failure { milliseconds: milliseconds(now - attempt.started), attempt, error });
@@ -346,10 +357,10 @@ impl Display for Story<'_> {
             f.write_str(if number > 1 { "; " } else { "" })?;
             if let Some(failure) = failures.iter().find(|failure| failure.attempt.number == number) {
                 let Failure { attempt, error, milliseconds } = failure;
-                write!(f, "{}: {error} after {milliseconds} ms", Text(&attempt.address))?;
+                write!(f, "{}: {error} after {milliseconds} ms", Text(attempt.address))?;
             } else if let Some((attempt, _)) = under_way.iter().find(|(attempt, _)| attempt.number == number) {
                 let elapsed = milliseconds(self.now - attempt.started);
-                write!(f, "{}: timed out after {elapsed} ms", Text(&attempt.address))?;
+                write!(f, "{}: timed out after {elapsed} ms", Text(attempt.address))?;
             }
         }
         match waiting.len() {
