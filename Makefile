@@ -80,7 +80,8 @@ test: all $(TEST_PREREQUISITES) ## build and run every test
 check-deep:: all $(TEST_PREREQUISITES) ## the long forms of the tests: hours
 	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)
 
-check-deep-sample:: ## a sample of the deep checks, the same for the same SOCK_TEST_SEED
+check-deep-sample:: $(BUILD)/tests/shared/handles ## a sample of the deep checks, the same for the same SOCK_TEST_SEED
+	SOCK_TEST_DEEP=1 $< opening_and_closing_grows_nothing
 
 clean: ## remove everything built
 	rm -rf $(BUILD)

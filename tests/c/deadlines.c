@@ -326,15 +326,16 @@ static void changes_reach_calls_that_already_wait(make_pair make)
 {
     sock_t pair[2];
     char byte;
+    int64_t first_limit = under_memcheck() ? 5000 : 1000; /* comfortably after the reader is seen asleep */
     int (*setters[])(sock_t, int, int64_t) = { sock_set_timeout, sock_set_deadline };
     for (int i = 0; i < 2; i++) {
         make(pair);
         call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-        CHECK(setters[i](pair[0], SOCK_READ, 300), ==, 0);
+        CHECK(setters[i](pair[0], SOCK_READ, first_limit), ==, 0);
         call_start(&reader);
         call_wait_asleep(&reader);
         CHECK(setters[i](pair[0], SOCK_READ, SOCK_FOREVER), ==, 0);
-        sleep_ms(400); /* the first limit passes, and must not end the call */
+        sleep_ms(first_limit + 100); /* the first limit passes, and must not end the call */
         CHECK(atomic_load(&reader.done), ==, 0);
         CHECK(setters[i](pair[0], SOCK_READ, 1), ==, 0);
         CHECK(call_join(&reader), ==, SOCK_ETIMEDOUT);

@@ -216,13 +216,14 @@ static void a_connection_to_itself_is_never_returned(void)
 
 typedef struct dialing {
     uint16_t port;
+    atomic_bool closed;
     _Atomic int opened, failed;
 } dialing;
 
 static void *dial(void *argument)
 {
     dialing *d = argument;
-    for (int i = 0; i < rounds(200); i++) {
+    for (int after_the_end = 0; after_the_end < rounds(100); after_the_end += atomic_load(&d->closed)) {
         int64_t s = sock_open("127.0.0.1", port_text(d->port), SOCK_OPTIONS(.timeout_ms = 50));
         if (s > 0) {
             int64_t sent = sock_write(s, "x", 1);
@@ -246,6 +247,7 @@ static void a_listener_may_close_while_clients_connect(void)
     for (int i = 0; i < DIALERS; i++) dialers[i] = start_thread(dial, &d);
     WAIT_UNTIL(atomic_load(&d.opened) > 20);
     CHECK(sock_close(listener), ==, 0);
+    atomic_store(&d.closed, true);
     for (int i = 0; i < DIALERS; i++) join_thread(dialers[i]);
     CHECK(atomic_load(&d.failed), >, 0);
 }
