@@ -90,6 +90,9 @@ static TAKEN: Mutex<(u32, Vec<Handle>)> = Mutex::new((0, Vec::new()));
 /// Fills `out` with the sockets passed by systemd's protocol (sd_listen_fds(3)), as many as fit. How many there are.
 pub fn inherited(out: &mut [Handle]) -> Result<usize> {
     let count = passed()?;
+    if count == 0 {
+        return Ok(0);
+    }
     let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if taken.0 != process::id() {
         *taken = (process::id(), Vec::new());

@@ -58,7 +58,7 @@ pub fn listen(name: UnixName, options: &Options) -> Result<Handle> {
 /// Binds to a name, with the permissions that the options ask for and never any more, taking a stale path over.
 pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Option<Box<BoundPath>>> {
     if !name.is_path() {
-        if options.unix_mode != 0 || options.unix_replace > 0 {
+        if options.unix_mode != 0 || options.unix_replace != 0 {
             return Err(Error::invalid("options unix_mode and unix_replace are for paths"));
         }
         system::bind(socket.as_raw_fd(), &Address::Unix(name))?;

@@ -700,6 +700,11 @@ static void the_default_host_is_the_loopback(void)
     check_text(&peer, text);
     sock_t whole = sock_udp_open(text, NULL, NULL); /* the whole address in one */
     CHECK(whole, >, 0);
+    sock_t all = sock_udp_bind(NULL, "0", NULL), named = sock_udp_open("localhost", port_text(port_of(all)), NULL);
+    CHECK(named, >, 0);
+    CHECK(sock_write(named, "x", 1), ==, 1);
+    CHECK(sock_read(all, buffer, 8), ==, 1);
+    close_both(all, named);
     CHECK(sock_peer_address(b, &peer), ==, SOCK_ENOTCONN);
     close_both(a, b);
     CHECK(sock_close(whole), ==, 0);

@@ -1,4 +1,4 @@
-/* Multicast groups, joined and left on a device, in both families; broadcast. */
+/* Datagrams in networks of their own: multicast groups, joined and left on a device, in both families; broadcast; small packets. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -177,6 +177,35 @@ static void link_local_senders_are_told_with_their_scope(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+static void segments_larger_than_a_packet_arrive_all_the_same(void)
+{
+    enum { SIZE = 20000, SEGMENT = 3000 };
+    static char data[SIZE], buffer[SEGMENT + 1];
+    network_begin();
+    run("ip link set lo mtu 1500"); /* the kernel refuses to cut to more than a packet: the library does it */
+    for (int six = 0; six < 2; six++) {
+        sock_t to = sock_udp_bind(six ? "2001:db8::7" : FOUR, "0", NULL), from = sock_udp_bind(six ? "2001:db8::8" : FOUR, "0", NULL);
+        CHECK(to, >, 0);
+        CHECK(from, >, 0);
+        pattern(data, SIZE, 3);
+        sock_datagram out[2] = {{.data = "first", .size = 5}, {.data = data, .size = SIZE, .segment = SEGMENT}};
+        CHECK(sock_local_address(to, &out[0].address), ==, 0);
+        out[1].address = out[0].address;
+        CHECK(sock_send_batch(from, out, 2), ==, 2);
+        CHECK(out[1].length, ==, SIZE);
+        CHECK(sock_set_timeout(to, SOCK_READ, 10000), ==, 0);
+        CHECK(sock_recv_from(to, buffer, sizeof buffer, NULL), ==, 5);
+        for (size_t done = 0; done < SIZE;) {
+            size_t expected = SIZE - done < SEGMENT ? SIZE - done : SEGMENT;
+            CHECK(sock_recv_from(to, buffer, sizeof buffer, NULL), ==, expected);
+            CHECK(pattern_mismatch(buffer, expected, 3 + done), ==, expected);
+            done += expected;
+        }
+        CHECK(sock_close(to), ==, 0);
+        CHECK(sock_close(from), ==, 0);
+    }
+}
+
 static const test_case cases[] = {
     CASE(members_and_only_they_receive),
     CASE(ipv6_groups_are_joined_on_their_device),
@@ -185,5 +214,6 @@ static const test_case cases[] = {
     CASE(a_member_of_two_groups_tells_senders_apart),
     CASE(broadcasts_need_the_option_and_reach_everybody),
     CASE(link_local_senders_are_told_with_their_scope),
+    CASE(segments_larger_than_a_packet_arrive_all_the_same),
 };
 TEST_MAIN(cases)
