@@ -7,7 +7,7 @@ REFERENCE = $(BUILD)/docs
 
 docs: $(REFERENCE)/html/index.html ## write the HTML reference into build/docs/html
 
-$(REFERENCE)/html/index.html: make/docs.mk $(wildcard docs/reference/*) man/header.py $(HEADER) $(wildcard docs/*.md)
+$(REFERENCE)/html/index.html: make/docs.mk $(wildcard docs/reference/*) man/header.py $(HEADER) include/sock.hpp $(wildcard docs/*.md)
 	rm -rf $(REFERENCE)
 	mkdir -p $(REFERENCE)/source
 	docs/reference/chapters --introduction $(HEADER) > $(REFERENCE)/source/introduction.md

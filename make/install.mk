@@ -15,11 +15,18 @@ SONAME := libsock.so.$(VERSION_MAJOR)
 # The compiler's driver brings the unwinder itself, and -static has no libgcc_s; libc is never named.
 PRIVATE_LIBRARIES = $(filter-out -lc -lgcc_s,$(STATIC_LIBRARIES))
 
+# Where sudo finds no cargo, what `make` built before is installed.
+ifeq ($(shell command -v $(firstword $(CARGO)) 2>/dev/null),)
+ifneq ($(wildcard $(LIBRARY_SHARED)),)
+CARGO = true
+endif
+endif
+
 PACKAGED = $(BUILD)/packaging
 INSTALLED_MANUAL = $(DESTDIR)$(MANDIR)
 EXAMPLES = $(wildcard c_examples/*.c c_examples/*.h c_examples/*.py c_examples/Makefile c_examples/README.md)
 
-.PHONY: install uninstall man
+.PHONY: install uninstall man deb abi
 
 man: $(BUILD)/man/.made ## write the manual pages from the header into build/man
 
@@ -49,11 +56,14 @@ $(PACKAGED)/%.cmake: packaging/%.cmake.in FORCE
 	    -e "s|@includedir_from_prefix@|$$(realpath -ms --relative-to=$(PREFIX) $(INCLUDEDIR))|" \
 	    -e "s|@pointer_bytes@|$$(echo __SIZEOF_POINTER__ | $(CC) -E -P -)|" $< > $@
 
+# The loader looks in the system's folders through a cache.
+REFRESHES_LOADER = $(if $(DESTDIR),,$(filter /usr /usr/local,$(PREFIX)))
+
 install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc \
     $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(BUILD)/man/.made ## install under $(DESTDIR)$(PREFIX)
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/sock $(DESTDIR)$(INCLUDEDIR) \
 	    $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7 $(DESTDIR)$(DOCDIR)/examples
-	$(INSTALL) -m 644 include/sock.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 include/sock.h include/sock.hpp $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 $(LIBRARY_SHARED) $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
 	$(STRIP) --strip-unneeded $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
 	ln -sf libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -64,10 +74,11 @@ install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc \
 	$(INSTALL) -m 644 $(BUILD)/man/man3/*.3 $(INSTALLED_MANUAL)/man3
 	$(INSTALL) -m 644 $(BUILD)/man/man7/*.7 $(INSTALLED_MANUAL)/man7
 	$(if $(EXAMPLES),$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples)
+	$(if $(REFRESHES_LOADER),-ldconfig)
 
 # Only what install wrote, and the folders that it may have made, if they are empty now.
 uninstall: $(BUILD)/man/.made ## remove what install wrote
-	rm -f $(DESTDIR)$(INCLUDEDIR)/sock.h \
+	rm -f $(DESTDIR)$(INCLUDEDIR)/sock.h $(DESTDIR)$(INCLUDEDIR)/sock.hpp \
 	    $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libsock.so \
 	    $(DESTDIR)$(LIBDIR)/libsock.a $(DESTDIR)$(LIBDIR)/pkgconfig/sock.pc \
 	    $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config.cmake $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config-version.cmake \
@@ -75,3 +86,9 @@ uninstall: $(BUILD)/man/.made ## remove what install wrote
 	cd $(BUILD)/man && find man3 man7 -type f | sed 's|^|$(INSTALLED_MANUAL)/|' | xargs rm -f
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)/cmake/sock \
 	    $(DESTDIR)$(LIBDIR)/cmake $(DESTDIR)$(LIBDIR)/pkgconfig $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7
+
+deb: ## build the Debian packages into build/debian
+	packaging/debian-package
+
+abi: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## write the ABI and the sizes on record anew, for a change that is meant
+	packaging/abi/write

@@ -25,7 +25,7 @@ check 'make install' installs
 
 holds_what_it_should() {
     {
-        printf '%s\n' include/sock.h "lib/libsock.so.$version" "lib/$soname" lib/libsock.so lib/libsock.a \
+        printf '%s\n' include/sock.h include/sock.hpp "lib/libsock.so.$version" "lib/$soname" lib/libsock.so lib/libsock.a \
             lib/pkgconfig/sock.pc lib/cmake/sock/sock-config.cmake lib/cmake/sock/sock-config-version.cmake
         (cd "$folder/build/man" && find man3 man7 -type f | sed 's|^|share/man/|')
         (cd c_examples && find . -maxdepth 1 -type f \( -name '*.[ch]' -o -name '*.py' -o -name Makefile -o -name README.md \) |
@@ -54,15 +54,22 @@ stages() {
 }
 check 'DESTDIR stages for a prefix that it is not in' stages
 
+installs_without_cargo() {
+    CARGO=no-such-cargo make --no-print-directory install BUILD="$folder/build" PREFIX="$folder/later" >"$folder/output" 2>&1 ||
+        { tail -n 5 "$folder/output"; return 1; }
+    [ -e "$folder/later/lib/$soname" ]
+}
+check 'what was built before is installed where there is no cargo' installs_without_cargo
+
 # ---- sizes ----
 
-size_is_at_most() { # BYTES FILE
-    size=$(stat -L -c %s "$2")
-    [ "$size" -le "$1" ] || { echo "$2 has $size bytes"; return 1; }
-    echo "# ${2##*/}: $size bytes" >&3
-}
-exec 3>&1
-check 'the installed static library stays under 1 MiB' size_is_at_most 1048576 "$prefix/lib/libsock.a"
+size_of() { stat -L -c %s "$prefix/lib/$1"; }
+for file in libsock.so libsock.a; do
+    recorded=$(awk -v name=$file '$1 == name { print $2 }' packaging/sizes.txt)
+    echo "# $file: $(size_of $file) bytes, $(($(size_of $file) - recorded)) more than on record"
+done
+static_is_small() { size_of libsock.a && [ "$(size_of libsock.a)" -le 1048576 ]; }
+check 'the installed static library stays under 1 MiB' static_is_small
 
 # ---- the static library among others ----
 
@@ -105,15 +112,19 @@ pkg_config_shared() {
         readelf -d "$folder/program" | grep -q "NEEDED.*\[$soname\]" &&
         LD_LIBRARY_PATH=$($PKG_CONFIG --variable=libdir sock) says_its_version "$folder/program"
 }
-pkg_config_static() {
+pkg_config_static() { # COMPILER SOURCE
     # The linker's warning that getaddrinfo wants shared libraries at run time is glibc's, and true.
-    $CC $strict $($PKG_CONFIG --cflags sock) "$sources/program.c" -static $($PKG_CONFIG --static --libs sock) -o "$folder/program" &&
+    $1 $strict $($PKG_CONFIG --cflags sock) "$2" -static $($PKG_CONFIG --static --libs sock) -o "$folder/program" &&
         ! readelf -d "$folder/program" | grep NEEDED && says_its_version "$folder/program"
 }
 pkg_config_archive() {
     $CC $strict $($PKG_CONFIG --cflags sock) "$sources/program.c" \
         $($PKG_CONFIG --static --libs sock | sed 's/-lsock/-l:libsock.a/') -o "$folder/program" &&
         ! readelf -d "$folder/program" | grep libsock && says_its_version "$folder/program"
+}
+pkg_config_cpp() {
+    $CXX -std=c++17 $strict $($PKG_CONFIG --cflags sock) "$sources/program.cpp" $($PKG_CONFIG --libs sock) -o "$folder/program" &&
+        LD_LIBRARY_PATH=$prefix/lib says_its_version "$folder/program"
 }
 pkg_config_version() { [ "$($PKG_CONFIG --modversion sock)" = "$version" ]; }
 with_pkg_config() { # NAME COMMAND...
@@ -122,20 +133,32 @@ with_pkg_config() { # NAME COMMAND...
 with_pkg_config 'pkg-config, the version' pkg_config_version
 with_pkg_config 'pkg-config, shared' pkg_config_shared
 with_pkg_config 'pkg-config, the archive in a dynamic program' pkg_config_archive
-with_pkg_config 'pkg-config, -static' pkg_config_static
+with_pkg_config 'pkg-config, -static' pkg_config_static "$CC" "$sources/program.c"
+with_pkg_config 'pkg-config, C++' pkg_config_cpp
+with_pkg_config 'pkg-config, C++, -static' pkg_config_static "$CXX -std=c++17" "$sources/program.cpp"
+
+examples_build() {
+    cp -R "$prefix/share/doc/libsock/examples" "$folder/examples" && make --no-print-directory -C "$folder/examples" >"$folder/output" 2>&1 ||
+        { head -n 20 "$folder/output"; return 1; }
+    [ -x "$folder/examples/echo_client" ] && readelf -d "$folder/examples/echo_client" | grep -q "NEEDED.*\[$soname\]"
+}
+with_pkg_config 'the installed examples build by their own Makefile' examples_build
 
 # ---- CMake ----
 
 cmake_project() { # FOLDER FIND_PACKAGE-ARGUMENTS
     mkdir -p "$1"
-    cp "$sources/program.c" "$1"
+    cp "$sources/program.c" "$sources/program.cpp" "$1"
     cat >"$1/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.13)
-project(user C)
+project(user C CXX)
+set(CMAKE_CXX_STANDARD 17)
 find_package(sock $2)
 foreach(kind sock sock_static)
   add_executable(c_\${kind} program.c)
   target_link_libraries(c_\${kind} PRIVATE sock::\${kind})
+  add_executable(cpp_\${kind} program.cpp)
+  target_link_libraries(cpp_\${kind} PRIVATE sock::\${kind})
 endforeach()
 END
 }
@@ -143,7 +166,7 @@ cmake_configures() { cmake -S "$1" -B "$1/build" -DCMAKE_PREFIX_PATH="$2" >"$fol
 cmake_builds() { # FOLDER PREFIX
     cmake_project "$1" "${version%.*} REQUIRED" && cmake_configures "$1" "$2" &&
         cmake --build "$1/build" >"$folder/output" 2>&1 || { head -n 20 "$folder/output"; return 1; }
-    for program in c_sock c_sock_static; do
+    for program in c_sock cpp_sock c_sock_static cpp_sock_static; do
         says_its_version "$1/build/$program" || return 1
     done
     ! readelf -d "$1/build/c_sock_static" | grep libsock
@@ -159,7 +182,7 @@ cmake_refuses() { # VERSION
 with_cmake() {
     if has cmake; then check "$@"; else skip_case "$1" 'cmake is not installed'; fi
 }
-with_cmake 'CMake, both targets' cmake_builds "$folder/cmake" "$prefix"
+with_cmake 'CMake, both targets, C and C++' cmake_builds "$folder/cmake" "$prefix"
 with_cmake 'CMake, after the tree was moved' cmake_after_a_move
 with_cmake 'CMake refuses a newer version' cmake_refuses "${version%.*}.999"
 with_cmake 'CMake refuses another major version' cmake_refuses "$((${version%%.*} + 1))"
