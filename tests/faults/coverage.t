@@ -19,7 +19,7 @@ harmless='
     getservbyname_r
     gnu_get_libc_version sysconf sched_getaffinity
     sigaddset sigfillset sigemptyset pthread_sigmask sigaction sigaltstack
-    pthread_self pthread_detach pthread_join pthread_attr_.* pthread_getattr_np pthread_key_create pthread_key_delete
+    pause pthread_self pthread_detach pthread_join pthread_attr_.* pthread_getattr_np pthread_key_create pthread_key_delete
     pthread_setspecific pthread_getspecific pthread_setname_np pthread_atfork pthread_mutex_.* pthread_cond_.*
     sched_yield nanosleep clock_nanosleep munmap
     syscall                          futex and membarrier

@@ -411,3 +411,42 @@ done:
     close_handles(handles, 4);
     return first_code;
 }
+
+/* ---- servers ---- */
+
+static void echo_once(sock_t connection, void *context)
+{
+    char bytes[4];
+    (void)context;
+    if (sock_read_exact(connection, bytes, 4) == 4) sock_write(connection, bytes, 4);
+}
+
+static int64_t serve(int model)
+{
+    sock_t handles[5] = { 0 };
+    sock_t *listener = &handles[0], *server = &handles[1];
+    char bytes[4];
+    begin();
+    STEP(*listener = sock_listen("127.0.0.1", "0", waiting_limits()));
+    sock_address address;
+    char text[SOCK_ADDRESS_TEXT];
+    STEP(sock_local_address(*listener, &address));
+    STEP(sock_address_format(&address, text, sizeof text));
+    STEP(*server = sock_serve(*listener, echo_once, NULL, SOCK_SERVER_OPTIONS(.model = model, .workers = 2)));
+    for (int i = 2; i < 5; i++) {
+        STEP(handles[i] = sock_open(text, NULL, limits()));
+        STEP(sock_write(handles[i], "echo", 4));
+    }
+    for (int i = 2; i < 5; i++) {
+        STEP(sock_read_exact(handles[i], bytes, 4));
+        CHECK(memcmp(bytes, "echo", 4), ==, 0);
+    }
+    STEP(sock_server_stop(*server, patience_ms));
+    STEP(sock_server_wait(*server));
+done:
+    if (*server > 0) *listener = 0; /* the server's now, and closed with it */
+    close_handles(handles, 5);
+    return first_code;
+}
+
+int64_t server_with_threads(void) { return serve(SOCK_THREADS); }

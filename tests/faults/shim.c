@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -192,6 +193,21 @@ DESCRIPTOR(accept4, (int fd, __SOCKADDR_ARG address, socklen_t *length, int flag
 DESCRIPTOR(epoll_create1, (int flags), (flags))
 DESCRIPTOR(eventfd, (unsigned int initial, int flags), (initial, flags))
 DESCRIPTOR(dup, (int fd), (fd))
+DESCRIPTOR(dup3, (int fd, int number, int flags), (fd, number, flags))
+
+int open(const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = va_arg(list, mode_t);
+    va_end(list);
+    fault f = STRIKE(open);
+    if (f.action == FAULT_ERRNO) return (int)fail(f);
+    int result = NEXT(open)(path, flags, mode);
+    if (f.action != FAULT_POST) return result;
+    if (result >= 0) NEXT(close)(result);
+    return (int)fail(f);
+}
 
 static int pair_result(fault f, int result, int fds[2])
 {
@@ -394,6 +410,7 @@ int ioctl(int fd, unsigned long request, ...)
     return f.action == FAULT_POST ? (int)fail(f) : result;
 }
 
+CALL(int, flock, (int fd, int operation), (fd, operation))
 CALL(int, unlink, (const char *path), (path))
 CALL(int, chmod, (const char *path, mode_t mode), (path, mode))
 CALL(int, fchmod, (int fd, mode_t mode), (fd, mode))
