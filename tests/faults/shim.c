@@ -191,7 +191,6 @@ DESCRIPTOR(socket, (int domain, int type, int protocol), (domain, type, protocol
 DESCRIPTOR(accept, (int fd, __SOCKADDR_ARG address, socklen_t *length), (fd, address, length))
 DESCRIPTOR(accept4, (int fd, __SOCKADDR_ARG address, socklen_t *length, int flags), (fd, address, length, flags))
 DESCRIPTOR(epoll_create1, (int flags), (flags))
-DESCRIPTOR(eventfd, (unsigned int initial, int flags), (initial, flags))
 DESCRIPTOR(dup, (int fd), (fd))
 DESCRIPTOR(dup3, (int fd, int number, int flags), (fd, number, flags))
 
@@ -247,18 +246,52 @@ int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     return f.action == FAULT_ERRNO || f.action == FAULT_POST ? (int)fail(f) : result;
 }
 
+/* Moving bytes. */
+
+TRANSFER(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
+
+/* Writing to an eventfd cannot fail but by EAGAIN, where it is full and readable anyway; who waits for it may
+ * rely on that. */
+enum { HIGHEST_DESCRIPTOR = 1024 };
+static atomic_bool is_event[HIGHEST_DESCRIPTOR];
+
+static void note_event(int fd, bool on)
+{
+    if (fd >= 0 && fd < HIGHEST_DESCRIPTOR) atomic_store(&is_event[fd], on);
+}
+
+int eventfd(unsigned int initial, int flags)
+{
+    fault f = STRIKE(eventfd);
+    if (f.action == FAULT_ERRNO) return (int)fail(f);
+    int result = NEXT(eventfd)(initial, flags);
+    if (f.action == FAULT_POST) {
+        if (result >= 0) NEXT(close)(result);
+        return (int)fail(f);
+    }
+    note_event(result, true);
+    return result;
+}
+
+ssize_t write(int fd, const void *buffer, size_t size)
+{
+    if (fd >= 0 && fd < HIGHEST_DESCRIPTOR && atomic_load(&is_event[fd])) return NEXT(write)(fd, buffer, size);
+    fault f = STRIKE(write);
+    if (f.action == FAULT_ERRNO || repeats(f)) return fail(f);
+    if (is_short(f, fd) && size > (size_t)f.value) size = (size_t)f.value;
+    ssize_t result = NEXT(write)(fd, buffer, size);
+    return f.action == FAULT_POST ? fail(f) : result;
+}
+
 /* The descriptor of a failed close is gone all the same, so it must really go. */
 int close(int fd)
 {
     fault f = STRIKE(close);
+    note_event(fd, false);
     int result = NEXT(close)(fd);
     return f.action == FAULT_ERRNO || f.action == FAULT_POST ? (int)fail(f) : result;
 }
 
-/* Moving bytes. */
-
-TRANSFER(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
-TRANSFER(write, (int fd, const void *buffer, size_t size), (fd, buffer, size))
 TRANSFER(recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags))
 TRANSFER(send, (int fd, const void *buffer, size_t size, int flags), (fd, buffer, size, flags))
 TRANSFER(sendfile, (int fd, int in, off_t *offset, size_t size), (fd, in, offset, size))
