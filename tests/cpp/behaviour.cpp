@@ -390,6 +390,39 @@ void time_limits_end_calls()
     CHECK(thrown([&right = right, &byte] { right.read(&byte, 1); }) == SOCK_ECANCELED);
 }
 
+void options_reach_the_library()
+{
+    sock::Options options;
+    CHECK(options.size == sizeof(sock_options));
+    options.nodelay = SOCK_OFF;
+    options.io_timeout_ms = 20;
+    sock::Listener listener = sock::Listener::listen("127.0.0.1", "0");
+    sock::Socket client = sock::Socket::open("127.0.0.1", port_of(listener), options);
+    CHECK(client.get_option(SOCK_OPT_NODELAY) == 0);
+    char byte;
+    CHECK(thrown([&] { client.read(&byte, 1); }) == SOCK_ETIMEDOUT);
+    client.set_option(SOCK_OPT_NODELAY, 1);
+    CHECK(client.get_option(SOCK_OPT_NODELAY) == 1);
+    options.backlog = 5;
+    CHECK(thrown([&] { sock::Socket::open("127.0.0.1", port_of(listener), options); }) == SOCK_EINVAL);
+    std::error_code code;
+    CHECK(sock::Socket::open("127.0.0.1", port_of(listener), {}, code) && !code);
+#if __cplusplus >= 202002L
+    CHECK(sock::Socket::open("127.0.0.1", port_of(listener), {.nodelay = SOCK_OFF, .timeout_ms = 5000}, code) && !code);
+#endif
+}
+
+void linger_off_is_no_error()
+{
+    Connected tcp;
+    tcp.client.set_option(SOCK_OPT_LINGER_MS, -1);
+    std::error_code code = SOCK_EINTERNAL;
+    CHECK(tcp.client.get_option(SOCK_OPT_LINGER_MS) == -1);
+    CHECK(tcp.client.get_option(SOCK_OPT_LINGER_MS, code) == -1 && !code);
+    sock::Socket empty;
+    CHECK(thrown([&] { empty.get_option(SOCK_OPT_LINGER_MS); }) == SOCK_EHANDLE);
+}
+
 void a_text_with_a_nul_inside_is_refused()
 {
     std::error_code code;
@@ -804,6 +837,8 @@ const Case cases[] = {
     CASE(lines_grow_up_to_their_limit),
     CASE(formatted_text_arrives_whole),
     CASE(time_limits_end_calls),
+    CASE(options_reach_the_library),
+    CASE(linger_off_is_no_error),
     CASE(a_text_with_a_nul_inside_is_refused),
     CASE(descriptors_come_and_go),
     CASE(descriptors_are_passed),
