@@ -64,6 +64,40 @@ static void a_listener_is_shared_with_the_child(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+static void datagrams_go_to_whichever_process_asks(void)
+{
+    enum { SIZE = 3000, SEGMENT = 1000 };
+    static char data[SIZE], room[65536];
+    char buffer[SEGMENT];
+    sock_t a = sock_udp_bind("127.0.0.1", "0", NULL), b = sock_udp_bind("127.0.0.1", "0", NULL);
+    sock_datagram in = { .data = room, .size = sizeof room }, out = { .data = data, .size = SIZE, .segment = SEGMENT };
+    CHECK(sock_local_address(b, &out.address), ==, 0);
+    CHECK(sock_send_to(a, "x", 1, &out.address), ==, 1);
+    CHECK(sock_recv_batch(b, &in, 1), ==, 1); /* from now on they may arrive joined */
+    pattern(data, SIZE, 0);
+    CHECK(sock_send_batch(a, &out, 1), ==, 1);
+    CHECK(sock_recv_from(b, buffer, SEGMENT, NULL), ==, SEGMENT);
+    size_t inside = sock_buffered(b);
+    pid_t child = fork_child();
+    if (child == 0) {
+        /* What the parent had inside came along. */
+        for (size_t left = inside; left > 0; left -= SEGMENT) CHECK(sock_recv_from(b, buffer, SEGMENT, NULL), ==, SEGMENT);
+        CHECK(sock_send_to(a, "from the child", 14, &out.address), ==, 14);
+        CHECK(sock_close(a), ==, 0);
+        CHECK(sock_close(b), ==, 0);
+        CHECK(sock_live_handles(), ==, 0);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    for (size_t left = SIZE - SEGMENT; left > 0; left -= SEGMENT) {
+        CHECK(sock_recv_from(b, buffer, SEGMENT, NULL), ==, SEGMENT);
+        CHECK(pattern_mismatch(buffer, SEGMENT, SIZE - left), ==, SEGMENT);
+    }
+    CHECK(sock_recv_from(b, buffer, SEGMENT, NULL), ==, 14);
+    CHECK(sock_close(a), ==, 0);
+    CHECK(sock_close(b), ==, 0);
+}
+
 /* A cancel, a close and a deadline in one process do not reach into the other. */
 static void one_process_does_not_wake_the_other(make_pair make)
 {
@@ -139,8 +173,18 @@ static void a_fork_amid_busy_threads_leaves_a_library_that_works(void)
 
 static void nothing_is_inherited_over_exec(void)
 {
-    sock_t pair[2], listener = listen_local();
+    sock_t pair[2], passing[2], listener = listen_local(), datagrams = sock_udp_bind(NULL, "0", NULL), poller = sock_poller();
     tcp_pair(pair);
+    unix_pair(passing);
+    /* Those that come from elsewhere, too. */
+    int inheritable = socket(AF_INET, SOCK_STREAM, 0), passed;
+    size_t count;
+    char byte;
+    sock_t adopted = sock_from_fd(inheritable);
+    CHECK(adopted, >, 0);
+    CHECK(sock_send_fds(passing[0], "x", 1, &inheritable, 1), ==, 1);
+    CHECK(sock_recv_fds(passing[1], &byte, 1, &passed, 1, &count), ==, 1);
+    CHECK(count, ==, 1);
     int output[2];
     CHECK(pipe2(output, O_CLOEXEC), ==, 0);
     pid_t child = fork_child();
@@ -160,8 +204,12 @@ static void nothing_is_inherited_over_exec(void)
     text[length] = '\0';
     CHECK(strstr(text, "socket:") == NULL, ==, true);
     CHECK(strstr(text, "eventfd") == NULL, ==, true);
+    CHECK(strstr(text, "eventpoll") == NULL, ==, true);
     close_pair(pair);
-    CHECK(sock_close(listener), ==, 0);
+    close_pair(passing);
+    close(passed);
+    sock_t all[] = { listener, datagrams, poller, adopted };
+    for (int i = 0; i < 4; i++) CHECK(sock_close(all[i]), ==, 0);
 }
 
 /* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
@@ -192,6 +240,7 @@ static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
 static const test_case cases[] = {
     BOTH_CASES(handles_work_in_the_child),
     CASE(a_listener_is_shared_with_the_child),
+    CASE(datagrams_go_to_whichever_process_asks),
     BOTH_CASES(one_process_does_not_wake_the_other),
     CASE(a_fork_amid_busy_threads_leaves_a_library_that_works),
     CASE(nothing_is_inherited_over_exec),
