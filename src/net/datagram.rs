@@ -12,8 +12,8 @@ use super::listen::{self, family_of};
 use super::local;
 use super::name::{Host, Protocol, Request};
 use super::options::{Options, Use};
+use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::resolve;
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call};
 use crate::sys::address::interface_index;
@@ -34,14 +34,10 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
     }
     let started = clock::now();
     let until = if options.timeout_ms == 0 { wait::NEVER } else { wait::after(started, options.timeout_ms) };
-    let mut addresses = match &target.host {
-        Host::Name(name) => resolve::lookup(name, target.port, options.family(), until)?,
-        Host::Default => loopback(target.port)?,
-        _ => target.literals()?,
-    };
-    addresses.retain(|address| options.family().is_none_or(|family| family == family_of(address)));
-    if addresses.is_empty() {
-        return Err(Error::with(Code::NoHost, "the host has no address of the wanted family"));
+    let mut addresses = race::candidates(&target, options.family(), started, until)?;
+    if target.host == Host::Default {
+        // Nothing tells whether anybody is there: the address that also reaches who listens on every one comes first.
+        addresses.sort_unstable_by_key(|address| family_of(address) != Family::V4);
     }
     let resolved = clock::now();
     let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, options))?;
@@ -54,15 +50,6 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
         details.connect_us = (clock::now() - resolved) / 1000;
         details.attempts = attempts;
     })
-}
-
-/// No datagram tells whether anybody is there. IPv4 comes first: it reaches those who listen on every address, too.
-fn loopback(port: u16) -> Result<Vec<Address>> {
-    let mut addresses = Vec::new();
-    addresses.try_reserve_exact(2)?;
-    let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    addresses.extend(both.map(|ip| Address::Ip(SocketAddr::new(ip, port))));
-    Ok(addresses)
 }
 
 type Bound = (OwnedFd, Option<Box<local::BoundPath>>);

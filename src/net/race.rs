@@ -112,7 +112,7 @@ fn insert(connection: OwnedFd, address: &Address, options: &Options, times: &Tim
 }
 
 /// The addresses that a target to connect to stands for; at least one.
-fn candidates(target: &Target, family: Option<Family>, started: i64, until: i64) -> Result<Vec<Address>> {
+pub fn candidates(target: &Target, family: Option<Family>, started: i64, until: i64) -> Result<Vec<Address>> {
     let mut addresses = Vec::new();
     match &target.host {
         Host::Name(name) => {

@@ -126,7 +126,9 @@ impl Datagram {
     pub fn is_one_message(&self, family: Option<Family>) -> bool {
         match self.cut() {
             None => true,
-            Some(segment) => may_segment(family) && self.size <= most_at_once(segment),
+            Some(segment) => {
+                may_segment(family) && self.size <= LONGEST_SEGMENTED && self.size <= segment.saturating_mul(MOST_SEGMENTS)
+            }
         }
     }
 

@@ -56,19 +56,27 @@ static void members_and_only_they_receive(void)
     for (int i = 0; i < 4; i++) CHECK(sock_close(all[i]), ==, 0);
 }
 
-/* Two ends of a wire of our own: the loopback has no IPv6 multicasts. */
-static void link_with_an_address(const char *address)
+/* Whether the system has a way to an address by now: a wire takes a moment to come up. */
+static bool reachable(const char *host)
+{
+    sock_t s = sock_udp_open(host, "9", NULL);
+    return s > 0 && sock_close(s) == 0;
+}
+
+/* Two ends of a wire of our own, one with an address: the loopback has no IPv6 multicasts. */
+static void link_with_an_address(const char *address, const char *neighbour)
 {
     run("ip link add va type veth peer name vb");
     run("ip addr add %s dev va%s", address, strchr(address, ':') ? " nodad" : " broadcast +");
     run("ip link set va up");
     run("ip link set vb up");
+    WAIT_UNTIL(reachable(neighbour));
 }
 
 static void ipv6_groups_are_joined_on_their_device(void)
 {
     network_begin();
-    link_with_an_address("fe80::aa/64");
+    link_with_an_address("fe80::aa/64", "ff02::1234%va");
     sock_t by_device = sock_udp_bind(NULL, "7101", SOCK_OPTIONS(.reuse_address = SOCK_ON));
     sock_t by_scope = sock_udp_bind("::", "7101", SOCK_OPTIONS(.reuse_address = SOCK_ON));
     sock_t sender = sock_udp_open("ff02::1234%va", "7101", NULL);
@@ -145,7 +153,7 @@ static void a_member_of_two_groups_tells_senders_apart(void)
 static void broadcasts_need_the_option_and_reach_everybody(void)
 {
     network_begin();
-    link_with_an_address("198.51.100.1/24");
+    link_with_an_address("198.51.100.1/24", "198.51.100.2");
     sock_t s = sock_udp_bind("0.0.0.0", "0", NULL);
     sock_address all;
     char text[24];
@@ -163,7 +171,7 @@ static void broadcasts_need_the_option_and_reach_everybody(void)
 static void link_local_senders_are_told_with_their_scope(void)
 {
     network_begin();
-    link_with_an_address("fe80::aa/64");
+    link_with_an_address("fe80::aa/64", "ff02::1234%va");
     sock_t s = sock_udp_bind("fe80::aa%va", "0", NULL);
     CHECK(s, >, 0);
     sock_address own, from;
