@@ -65,6 +65,19 @@ static void refuse(output *out, int verb, int option)
     append(out, option);
 }
 
+/* What follows IAC and this byte. */
+static state after_command(int byte)
+{
+    switch (byte) {
+    case WILL: return AFTER_WILL;
+    case DO: return AFTER_DO;
+    case WONT:
+    case DONT: return AFTER_OTHER;
+    case SB: return IN_SB;
+    default: return TEXT;
+    }
+}
+
 /* Prints the text among the bytes from the server, and answers the commands. */
 static state receive(state where, const unsigned char *bytes, size_t size, output *out)
 {
@@ -88,11 +101,7 @@ static state receive(state where, const unsigned char *bytes, size_t size, outpu
         case AFTER_IAC:
             if (byte == IAC)
                 putchar(byte);
-            where = byte == WILL                   ? AFTER_WILL
-                    : byte == DO                   ? AFTER_DO
-                    : byte == WONT || byte == DONT ? AFTER_OTHER
-                    : byte == SB                   ? IN_SB
-                                                   : TEXT;
+            where = after_command(byte);
             break;
         case AFTER_WILL:
             refuse(out, DONT, byte);
