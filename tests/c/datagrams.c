@@ -398,6 +398,41 @@ static void batches_larger_than_one_system_call_keep_their_order(void)
     close_both(a, b);
 }
 
+static void a_flood_loses_datagrams_but_mixes_none_up(void)
+{
+    enum { COUNT = 10000, ROOMS = 100, LARGEST = 64 };
+    sock_t a = bound(), b = sock_udp_bind("127.0.0.1", "0", SOCK_OPTIONS(.receive_buffer = 65536));
+    sock_address to = address_of(b);
+    static char rooms[ROOMS][LARGEST];
+    static sock_datagram in[ROOMS];
+    int received = 0;
+    int64_t last = -1, number;
+    for (int64_t i = 0; i < COUNT; i++) {
+        char data[LARGEST];
+        size_t size = sizeof i + (size_t)i % (LARGEST - sizeof i);
+        pattern(data, size, (uint64_t)i);
+        memcpy(data, &i, sizeof i);
+        CHECK(sock_send_to(a, data, size, &to), ==, size);
+        if (i % 1000 != 999) continue;
+        for (int k = 0; k < ROOMS; k++) in[k] = (sock_datagram){.data = rooms[k], .size = LARGEST};
+        CHECK(sock_set_timeout(b, SOCK_READ, 0), ==, 0);
+        for (int64_t count; (count = sock_recv_batch(b, in, ROOMS)) > 0;) {
+            for (int64_t k = 0; k < count; k++) {
+                memcpy(&number, rooms[k], sizeof number);
+                CHECK(number, >, last);
+                last = number;
+                CHECK(in[k].length, ==, sizeof i + (size_t)number % (LARGEST - sizeof i));
+                size_t rest = in[k].length - sizeof number;
+                CHECK(pattern_mismatch(rooms[k] + sizeof number, rest, (uint64_t)number + sizeof number), ==, rest);
+                received++;
+            }
+        }
+    }
+    CHECK(received, >, 10);
+    CHECK(received, <, COUNT);
+    close_both(a, b);
+}
+
 /* Receives `size` bytes of pattern, in pieces of `segment`, through any one call. */
 typedef int64_t (*receive)(sock_t s, char *buffer, size_t size);
 static int64_t by_recv_from(sock_t s, char *buffer, size_t size) { return sock_recv_from(s, buffer, size, NULL); }
@@ -859,6 +894,7 @@ static const test_case cases[] = {
     CASE(a_batch_that_is_refused_midway_tells_it_afterwards),
     CASE(a_batch_stops_before_the_entry_that_fails),
     CASE(batches_larger_than_one_system_call_keep_their_order),
+    CASE(a_flood_loses_datagrams_but_mixes_none_up),
     CASE(a_segmented_entry_arrives_as_datagrams_of_that_size),
     CASE(large_buffers_get_joined_datagrams_with_their_size),
     CASE(joined_datagrams_never_reach_who_takes_one),

@@ -157,6 +157,32 @@ static void at_the_limit_of_descriptors_the_bytes_still_come(void)
     close_both(pair[0], pair[1]);
 }
 
+/* Descriptors on their way count against the sender's limit, but not for the privileged. */
+static void too_many_on_their_way_are_a_limit(void)
+{
+    if (under_memcheck()) skip("valgrind keeps limits of descriptors to itself");
+    pid_t child = fork_child();
+    if (child == 0) {
+        sock_t pair[2];
+        int64_t sent = 1;
+        int fds[10];
+        for (int i = 0; i < 10; i++) fds[i] = i % 3;
+        unix_pair(pair);
+        CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64}), ==, 0);
+        CHECK(getuid() != 0 || setresuid(65534, 65534, 65534) == 0, ==, true);
+        for (int i = 0; i < 100 && sent == 1; i++) sent = sock_send_fds(pair[0], "x", 1, fds, 10);
+        CHECK(sent, ==, SOCK_ELIMIT);
+        /* Those that went are all there. */
+        int got[10];
+        char byte;
+        size_t count;
+        CHECK(sock_recv_fds(pair[1], &byte, 1, got, 10, &count), ==, 1);
+        CHECK(count, ==, 10);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+}
+
 static void no_other_reading_call_leaks_a_descriptor(void)
 {
     sock_t pair[2];
@@ -566,6 +592,7 @@ static const test_case cases[] = {
     CASE(other_sockets_pass_none),
     CASE(surplus_descriptors_are_closed_and_told),
     CASE(at_the_limit_of_descriptors_the_bytes_still_come),
+    CASE(too_many_on_their_way_are_a_limit),
     CASE(no_other_reading_call_leaks_a_descriptor),
     CASE(read_ahead_bytes_come_first),
     CASE(two_messages_keep_their_descriptors_apart),
