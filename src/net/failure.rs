@@ -1,17 +1,18 @@
-//! The last failure of each thread: its code's errno, how far the transfer came, and one line of text in a fixed buffer.
+//! The last failure of each thread and of each fiber: its code's errno, how far the transfer came, and one line of text in a fixed buffer.
 
 use super::address::Text;
 use super::error::{Code, Error};
 use super::information;
 use super::log::{self, Level};
 use super::registry::Handle;
+use super::worker;
 use std::cell::RefCell;
 use std::ffi::c_char;
 use std::fmt::{Display, Write};
 
 const LENGTH: usize = 2048;
 
-struct Failure {
+pub struct Failure {
     errno: i32,
     count: usize,
     /// Ends with a NUL; what does not fit is cut.
@@ -21,7 +22,7 @@ struct Failure {
 
 thread_local! {
     // Without a destructor: it is there for as long as the thread runs code.
-    static LAST: RefCell<Failure> = const { RefCell::new(Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0 }) };
+    static LAST: RefCell<Failure> = const { RefCell::new(Failure::new()) };
 }
 
 impl Write for Failure {
@@ -38,18 +39,45 @@ impl Write for Failure {
     }
 }
 
-pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
-    LAST.with_borrow_mut(|last| {
-        last.errno = error.errno;
-        last.count = error.count;
-        last.length = 0;
-        last.text[0] = 0;
+impl Failure {
+    const fn new() -> Failure {
+        Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0 }
+    }
+
+    /// A fiber's own; None where there is no memory for it.
+    pub fn boxed() -> Option<Box<[Failure]>> {
+        let mut place = Vec::new();
+        place.try_reserve_exact(1).ok()?;
+        place.push(Failure::new());
+        Some(place.into_boxed_slice())
+    }
+
+    fn set(&mut self, operation: &str, subject: Option<&dyn Display>, error: &Error) {
+        self.errno = error.errno;
+        self.count = error.count;
+        self.length = 0;
+        self.text[0] = 0;
         // It only fails where the text is cut.
         let _ = match subject {
-            Some(subject) => write!(last, "{operation} {subject}: {error}"),
-            None => write!(last, "{operation}: {error}"),
+            Some(subject) => write!(self, "{operation} {subject}: {error}"),
+            None => write!(self, "{operation}: {error}"),
         };
-    });
+    }
+}
+
+/// Looks at the last failure of the caller, which is the thread's or the fiber's own.
+fn last<T>(look: impl Fn(&Failure) -> T) -> T {
+    static NONE: Failure = Failure::new();
+    if worker::in_fiber() {
+        return worker::with_failure(false, |last| look(last)).unwrap_or_else(|| look(&NONE));
+    }
+    LAST.with_borrow(look)
+}
+
+pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
+    if worker::with_failure(true, |last| last.set(operation, subject, error)).is_none() {
+        LAST.with_borrow_mut(|last| last.set(operation, subject, error));
+    }
     if log::enabled() && !error.would_block() {
         match subject {
             Some(subject) => log::say(Level::Error, format_args!("{operation} {subject}: {error}")),
@@ -72,13 +100,13 @@ pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
 
 /// The text, NUL-terminated, in this thread's buffer.
 pub fn text() -> *const c_char {
-    LAST.with_borrow(|last| last.text.as_ptr().cast())
+    last(|last| last.text.as_ptr().cast())
 }
 
 pub fn errno() -> i32 {
-    LAST.with_borrow(|last| last.errno)
+    last(|last| last.errno)
 }
 
 pub fn count() -> usize {
-    LAST.with_borrow(|last| last.count)
+    last(|last| last.count)
 }

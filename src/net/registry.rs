@@ -10,6 +10,8 @@ use super::gate::{Entry, Gate, Left, TAG};
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
+use super::worker::Reactor;
+use crate::sys::shared::Shared;
 use crate::sys::{self, AsRawFd, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
@@ -38,8 +40,14 @@ pub struct Side {
     pub patience: AtomicU8,
     /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
     pub ended: AtomicBool,
+    /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
+    pub stirs: AtomicU64,
+    /// `stirs` when the kernel was last known to have nothing; 0: it may have something.
+    pub drained: AtomicU64,
     pub waiters: Waiters<Waker>,
 }
+
+const FIRST_STIR: u64 = 2;
 
 impl Side {
     fn new() -> Side {
@@ -50,6 +58,8 @@ impl Side {
             bytes: AtomicU64::new(0),
             patience: AtomicU8::new(0),
             ended: AtomicBool::new(false),
+            stirs: AtomicU64::new(FIRST_STIR),
+            drained: AtomicU64::new(0),
             waiters: Waiters::new(),
         }
     }
@@ -60,6 +70,17 @@ impl Side {
         self.bytes.store(0, Ordering::Relaxed);
         self.patience.store(0, Ordering::Relaxed);
         self.ended.store(false, Ordering::Relaxed);
+        self.stirs.store(FIRST_STIR, Ordering::Relaxed);
+        self.drained.store(0, Ordering::Relaxed);
+    }
+
+    /// The descriptor has become ready, maybe for ever.
+    pub fn stir(&self, lasting: bool) {
+        self.stirs.fetch_add(2, Ordering::SeqCst);
+        if lasting {
+            self.stirs.fetch_or(1, Ordering::SeqCst);
+        }
+        self.waiters.tell();
     }
 }
 
@@ -224,6 +245,21 @@ fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
 pub fn look(handle: Handle) -> Option<(&'static Socket, &'static [Side; 2])> {
     let (slot, tag) = find(handle).ok()?;
     slot.sides[0].gate.is_open(tag).then_some((&slot.socket, &slot.sides))
+}
+
+/// The sides of the handle that a worker registered, if it still lives. If it dies meanwhile a stranger is told of something: it
+/// looks and finds nothing.
+pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
+    let (slot, tag) = named(handle)?;
+    (slot.tag.load(Ordering::Relaxed) == tag).then_some(&slot.sides)
+}
+
+/// A worker ends: the sockets that are registered with it find another, where fibers wait for them.
+pub fn unregister_all(reactor: &Shared<Reactor>) {
+    let made = NEXT_CHUNK.load(Ordering::Acquire) * CHUNK as u32;
+    for slot in (0..made).filter_map(slot).filter(|slot| slot.socket.unregister(reactor)) {
+        slot.sides.iter().for_each(|side| side.waiters.alarm());
+    }
 }
 
 /// A handle in use: its descriptor stays open, and belongs to it, until this is dropped.

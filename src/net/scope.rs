@@ -5,6 +5,7 @@
 use super::error::{Code, Error, Result};
 use super::wait::Waker;
 use super::waiters::Wake;
+use super::worker::Ticket;
 use crate::sys::process;
 use crate::sys::shared::Shared;
 use std::cell::RefCell;
@@ -26,6 +27,11 @@ thread_local! {
 impl Scope {
     pub fn new(family: u64) -> Scope {
         Scope { family, canceled: AtomicBool::new(false), waker: OnceLock::new() }
+    }
+
+    /// The scope of a fiber.
+    pub fn of_fiber(family: u64, ticket: Ticket) -> Scope {
+        Scope { family, canceled: AtomicBool::new(false), waker: OnceLock::from(Waker::Fiber(ticket)) }
     }
 
     /// Ends all waiting inside, now and later, with [`Code::Canceled`].

@@ -3,6 +3,7 @@
 use super::error::{Code, Error, Result};
 use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
+use super::worker::Reactor;
 use crate::sys::address::Address;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family};
@@ -57,6 +58,8 @@ pub struct Socket {
     pub watched: AtomicBool,
     /// A server accepts on it; nobody else may.
     pub serving: AtomicBool,
+    /// A worker watches it: `Details::reactor`.
+    registered: AtomicBool,
     details: Mutex<Details>,
 }
 
@@ -76,6 +79,8 @@ pub struct Details {
     pub poller: Option<Shared<super::poller::Poller>>,
     /// The pollers that watch this handle.
     pub registrations: Vec<super::poller::Registration>,
+    /// The worker that watches it for the fibers.
+    pub reactor: Option<Shared<Reactor>>,
     pub server: Option<Shared<super::server::Server>>,
     /// What a listener hands to the connections it accepts.
     pub inherited: super::options::Inherited,
@@ -97,6 +102,7 @@ impl Socket {
             buffered: AtomicU32::new(0),
             watched: AtomicBool::new(false),
             serving: AtomicBool::new(false),
+            registered: AtomicBool::new(false),
             details: Mutex::new(Details::default()),
         }
     }
@@ -115,6 +121,7 @@ impl Socket {
         self.buffered.store(0, Ordering::Relaxed);
         self.watched.store(false, Ordering::Relaxed);
         self.serving.store(false, Ordering::Relaxed);
+        self.registered.store(false, Ordering::Relaxed);
     }
 
     /// Before a system call that cannot be told not to wait: makes sure that it does not. Others may have the open file too, and
@@ -137,8 +144,45 @@ impl Socket {
 
     /// Forgets everything and returns the descriptor that was here.
     pub fn close(&self) -> RawFd {
-        *self.details() = Details::default();
-        self.descriptor.swap(-1, Ordering::Relaxed)
+        let details = std::mem::take(&mut *self.details());
+        let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
+        if let Some(reactor) = details.reactor {
+            // Closing alone would not do where the open file lives on in another descriptor.
+            reactor.forget(descriptor);
+        }
+        descriptor
+    }
+
+    /// Whether a worker watches it.
+    #[inline]
+    pub fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
+    }
+
+    /// Has a worker watch it by `watch`, unless one does already. The caller has pinned it.
+    pub fn register(&self, reactor: &Shared<Reactor>, watch: impl FnOnce(&Reactor, RawFd) -> Result<()>) -> Result<()> {
+        let mut details = self.details();
+        if details.reactor.is_none() {
+            watch(reactor, self.descriptor())?;
+            details.reactor = Some(reactor.clone());
+            self.registered.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// That worker watches it no more. False if it did not.
+    pub fn unregister(&self, reactor: &Shared<Reactor>) -> bool {
+        if !self.is_registered() {
+            return false;
+        }
+        let mut details = self.details();
+        if details.reactor.as_ref() != Some(reactor) {
+            return false;
+        }
+        self.registered.store(false, Ordering::Release);
+        details.reactor = None;
+        reactor.forget(self.descriptor());
+        true
     }
 
     #[inline]
@@ -193,6 +237,10 @@ impl Socket {
             0 => Ok(()),
             errno => Err(Errno(errno).into()),
         }
+    }
+
+    pub fn is_tcp(&self) -> bool {
+        self.kind() == Kind::Stream && matches!(self.family(), Some(Family::V4 | Family::V6))
     }
 
     /// Whether it is a stream that no error has ended.

@@ -9,6 +9,7 @@ use super::read_ahead::Line;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::{self, Call};
+use super::worker;
 use crate::sys::socket::{self as system, Family, Shutdown, Type};
 use crate::sys::{Errno, clock, option};
 use std::io::{IoSlice, IoSliceMut};
@@ -112,6 +113,9 @@ fn receive(
     let socket = pinned.socket();
     socket.check_fatal()?;
     let patience = pinned.side().patience.load(Ordering::Relaxed);
+    if patience != 0 && worker::in_fiber() {
+        return receive_in_fiber(pinned, call, size, receive);
+    }
     if !(PATIENT..DOUBT).contains(&patience) {
         match receive(socket.descriptor()) {
             Ok(length) => {
@@ -135,6 +139,9 @@ fn receive_when_ready(
     size: usize,
     mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
 ) -> Result<usize> {
+    if worker::in_fiber() {
+        return receive_in_fiber(pinned, call, size, receive);
+    }
     let socket = pinned.socket();
     loop {
         // Data that is already there is delivered even after the deadline or a cancel.
@@ -157,6 +164,42 @@ fn receive_when_ready(
             (Err(Errno::EAGAIN), Some(error)) => return Err(error),
             (Err(Errno::EAGAIN), None) => {}
             (Err(errno), _) => return Err(pinned.transfer_error(errno)),
+        }
+    }
+}
+
+/// The same in a fiber. Its worker hears when data comes: after a read that emptied the socket the next one waits for that first.
+fn receive_in_fiber(
+    pinned: &Pinned,
+    call: &mut Call,
+    size: usize,
+    mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
+) -> Result<usize> {
+    let (socket, side) = (pinned.socket(), pinned.side());
+    let mut refused = None;
+    loop {
+        let seen = side.stirs.load(Ordering::SeqCst);
+        if seen != side.drained.load(Ordering::Relaxed) || refused.is_some() {
+            match receive(socket.descriptor()) {
+                Ok(length) => {
+                    pinned.received(length);
+                    // TCP gives what it has: less than was asked for is all. After an end, or with urgent data, that does not hold.
+                    let empty = length < size && size != usize::MAX && seen & 1 == 0 && socket.is_tcp();
+                    side.drained.store(if empty { seen } else { 0 }, Ordering::Relaxed);
+                    side.patience.store(empty.into(), Ordering::Relaxed);
+                    return Ok(length);
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(pinned.transfer_error(errno)),
+            }
+        }
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        // Data that is already there is delivered even after the deadline or a cancel.
+        match call.stirred(pinned, seen) {
+            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
+            result => result?,
         }
     }
 }

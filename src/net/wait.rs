@@ -7,6 +7,7 @@ use super::error::{Code, Error, Result};
 use super::registry::{self, Direction, Pinned, Side};
 use super::scope;
 use super::waiters::{For, Waiters, Wake};
+use super::worker::{self, Ticket};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
 use crate::sys::shared::{Shared, Weak};
@@ -31,7 +32,7 @@ pub fn after(start: i64, milliseconds: i64) -> i64 {
 }
 
 /// What a thread sleeps with.
-struct Parker {
+pub struct Parker {
     /// None where the process had no descriptor left for it.
     event: Option<Event>,
     /// An eventfd is shared over fork: the child makes its own.
@@ -50,27 +51,38 @@ impl Parker {
     }
 }
 
-/// Wakes a thread that waits, or is about to.
+/// Wakes a thread or a fiber that waits, or is about to.
 #[derive(Clone, PartialEq)]
-pub struct Waker(Shared<Parker>);
+pub enum Waker {
+    Thread(Shared<Parker>),
+    Fiber(Ticket),
+}
 
 impl Wake for Waker {
     fn wake(&self) {
-        if let Some(event) = &self.0.event {
-            event.set();
+        match self {
+            Waker::Thread(parker) => parker.event.iter().for_each(Event::set),
+            Waker::Fiber(ticket) => ticket.wake(),
+        }
+    }
+
+    fn hear(&self) {
+        // A thread polls the descriptor itself.
+        if let Waker::Fiber(ticket) = self {
+            ticket.wake();
         }
     }
 }
 
 thread_local! {
-    static PARKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+    static PARKER: RefCell<Option<Shared<Parker>>> = const { RefCell::new(None) };
 }
 
 /// The parkers that threads keep from one wait to the next.
 static KEPT: Mutex<Vec<Weak<Parker>>> = Mutex::new(Vec::new());
 static RETIRE: AtomicBool = AtomicBool::new(false);
 
-/// The calling thread's waker for the length of one wait.
+/// The caller's waker for the length of one wait.
 ///
 /// A thread keeps its eventfd while there are handles. When the last is closed, whoever closes it, all that are idle go: a
 /// process without handles holds no descriptors of ours. A busy one goes when its wait is over.
@@ -86,9 +98,11 @@ impl Deref for Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        self.0.0.state.store(IDLE, Ordering::SeqCst);
-        if registry::live() == 0 {
-            retire_idle();
+        if let Waker::Thread(parker) = &self.0 {
+            parker.state.store(IDLE, Ordering::SeqCst);
+            if registry::live() == 0 {
+                retire_idle();
+            }
         }
     }
 }
@@ -118,7 +132,7 @@ fn settle_kept() {
 }
 
 impl Waker {
-    /// The waker of the calling thread.
+    /// The waker of the calling thread or fiber.
     pub fn current() -> Result<Own> {
         if let Some(waker) = scope::waker()? {
             return Ok(Own(waker));
@@ -126,54 +140,41 @@ impl Waker {
         let generation = process::generation();
         let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
         match kept {
-            Some(waker) if waker.0.generation == generation && waker.0.event.is_some() && waker.0.turns(IDLE, BUSY) => {
-                Ok(Own(waker))
+            Some(parker) if parker.generation == generation && parker.event.is_some() && parker.turns(IDLE, BUSY) => {
+                Ok(Own(Waker::Thread(parker)))
             }
-            _ => Waker::new(generation).map(Own),
+            _ => Parker::kept(generation).map(|parker| Own(Waker::Thread(parker))),
         }
-    }
-
-    fn new(generation: u32) -> Result<Waker> {
-        let waker = Waker(Shared::new(Parker { event: Event::new().ok(), generation, state: AtomicU8::new(BUSY) })?);
-        let listed = KEPT.try_lock().is_ok_and(|mut kept| {
-            kept.retain(|parker| !parker.is_dead());
-            let room = kept.try_reserve(1).is_ok();
-            if room {
-                kept.push(waker.0.downgrade());
-            }
-            room
-        });
-        settle_kept();
-        if listed {
-            // At thread exit there is nothing to keep it in; then it serves once.
-            let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(waker.clone()));
-        }
-        Ok(waker)
     }
 
     /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
     pub fn apart() -> Result<Waker> {
-        Ok(Waker(Shared::new(Parker {
-            event: Some(Event::new()?),
-            generation: process::generation(),
-            state: AtomicU8::new(BUSY),
-        })?))
+        Ok(Waker::Thread(Shared::new(Parker::new(Some(Event::new()?), process::generation()))?))
     }
 
     /// A waker that is not kept for the thread. Without a descriptor for it, who sleeps with it looks up now and then.
     pub fn fresh() -> Result<Waker> {
-        let parker = Parker { event: Event::new().ok(), generation: process::generation(), state: AtomicU8::new(BUSY) };
-        Ok(Waker(Shared::new(parker)?))
+        Ok(Waker::Thread(Shared::new(Parker::new(Event::new().ok(), process::generation()))?))
     }
 
     /// The process whose threads it wakes.
     pub fn generation(&self) -> u32 {
-        self.0.generation
+        match self {
+            Waker::Thread(parker) => parker.generation,
+            Waker::Fiber(ticket) => ticket.generation(),
+        }
+    }
+
+    fn event(&self) -> Option<&Event> {
+        match self {
+            Waker::Thread(parker) => parker.event.as_ref(),
+            Waker::Fiber(_) => None,
+        }
     }
 
     /// Shows the eventfd to `watch`.
     pub fn watch<T>(&self, watch: impl FnOnce(i32) -> crate::sys::Result<T>) -> crate::sys::Result<Option<T>> {
-        self.0.event.as_ref().map(|event| watch(event.descriptor())).transpose()
+        self.event().map(|event| watch(event.descriptor())).transpose()
     }
 
     pub fn set(&self) {
@@ -181,14 +182,47 @@ impl Waker {
     }
 
     pub fn clear(&self) {
-        if let Some(event) = &self.0.event {
+        if let Some(event) = self.event() {
             event.clear();
         }
     }
 
-    /// Sleeps until one of `watches` is ready, somebody wakes this thread, a signal comes, or `until`. May return early.
+    /// Sleeps until one of `watches` is ready, somebody wakes the caller, a signal comes, or `until`. May return early.
+    #[inline]
     pub fn park(&self, watches: &mut [Watch], until: i64) -> Result<()> {
-        let Some(event) = &self.0.event else {
+        match self {
+            Waker::Thread(parker) => parker.park(watches, until),
+            Waker::Fiber(_) => worker::park(watches, until),
+        }
+    }
+}
+
+impl Parker {
+    fn new(event: Option<Event>, generation: u32) -> Parker {
+        Parker { event, generation, state: AtomicU8::new(BUSY) }
+    }
+
+    /// One that the calling thread keeps.
+    fn kept(generation: u32) -> Result<Shared<Parker>> {
+        let parker = Shared::new(Parker::new(Event::new().ok(), generation))?;
+        let listed = KEPT.try_lock().is_ok_and(|mut kept| {
+            kept.retain(|parker| !parker.is_dead());
+            let room = kept.try_reserve(1).is_ok();
+            if room {
+                kept.push(parker.downgrade());
+            }
+            room
+        });
+        settle_kept();
+        if listed {
+            // At thread exit there is nothing to keep it in; then it serves once.
+            let _ = PARKER.try_with(|kept| *kept.borrow_mut() = Some(parker.clone()));
+        }
+        Ok(parker)
+    }
+
+    fn park(&self, watches: &mut [Watch], until: i64) -> Result<()> {
+        let Some(event) = &self.event else {
             return poll_until(watches, until.min(clock::now() + LOOK));
         };
         let own = Watch::new(event.descriptor(), poll::IN);
@@ -315,6 +349,9 @@ impl Call {
 
     /// Waits until the descriptor is ready in the direction of `pinned`.
     pub fn ready(&mut self, pinned: &Pinned) -> Result<()> {
+        if worker::in_fiber() {
+            return self.ready_in_fiber(pinned);
+        }
         self.check(pinned)?;
         let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
         if self.spin(pinned, &mut watch)? {
@@ -329,6 +366,28 @@ impl Call {
                 let closed = pinned.side().gate.is_closed() && self.caller != Caller::Closer;
                 return if closed { Err(Error::new(Code::Closed)) } else { Ok(()) };
             }
+        }
+    }
+
+    fn ready_in_fiber(&mut self, pinned: &Pinned) -> Result<()> {
+        let seen = pinned.side().stirs.load(Ordering::SeqCst);
+        self.check(pinned)?;
+        let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
+        poll_until(&mut watch, 0)?;
+        if watch[0].ready() { Ok(()) } else { self.stirred(pinned, seen) }
+    }
+
+    /// Waits, in a fiber, until the descriptor has stirred since it was `seen` to have nothing.
+    pub fn stirred(&mut self, pinned: &Pinned, seen: u64) -> Result<()> {
+        let place = Place::take(pinned, For::Readiness)?;
+        loop {
+            let end = self.check(pinned)?;
+            // In the loop, for the worker that watches the descriptor may end.
+            worker::register(pinned)?;
+            if pinned.side().stirs.load(Ordering::SeqCst) != seen {
+                return Ok(());
+            }
+            place.waker.park(&mut [], end)?;
         }
     }
 

@@ -18,6 +18,11 @@ use std::sync::{
 /// Wakes one thread or fiber. Must be async-signal-safe, and harmless when nobody sleeps any more.
 pub trait Wake: PartialEq {
     fn wake(&self);
+
+    /// The same where a worker has heard that the descriptor is ready: those who ask the kernel by themselves need not be told.
+    fn hear(&self) {
+        self.wake();
+    }
 }
 
 /// What a waiter waits for.
@@ -32,11 +37,13 @@ pub enum For {
 pub struct Waiters<W> {
     list: Mutex<Vec<(W, For)>>,
     alarmed: AtomicBool,
+    /// Somebody is on the list.
+    occupied: AtomicBool,
 }
 
 impl<W: Wake> Waiters<W> {
     pub fn new() -> Waiters<W> {
-        Waiters { list: Mutex::new(Vec::new()), alarmed: AtomicBool::new(false) }
+        Waiters { list: Mutex::new(Vec::new()), alarmed: AtomicBool::new(false), occupied: AtomicBool::new(false) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<(W, For)>) -> T) -> T {
@@ -62,6 +69,7 @@ impl<W: Wake> Waiters<W> {
         self.with(|list| {
             list.try_reserve(1).map_err(|_| Error::new(Code::OutOfMemory))?;
             list.push((waiter, purpose));
+            self.occupied.store(true, Ordering::SeqCst);
             joined();
             Ok(())
         })
@@ -73,6 +81,7 @@ impl<W: Wake> Waiters<W> {
             if let Some(at) = list.iter().position(|(other, _)| other == waiter) {
                 list.remove(at);
             }
+            self.occupied.store(!list.is_empty(), Ordering::SeqCst);
             left(first_for_turn(list).is_some());
         });
     }
@@ -100,6 +109,16 @@ impl<W: Wake> Waiters<W> {
                 list[at].0.wake();
             }
         });
+    }
+
+    /// The descriptor is ready, as was noted before this call: those who wait for that hear of it, if somebody has to tell them.
+    pub fn tell(&self) {
+        if self.occupied.load(Ordering::SeqCst) {
+            self.with(|list| {
+                let ready = list.iter().filter(|(_, purpose)| *purpose == For::Readiness);
+                ready.for_each(|(waiter, _)| waiter.hear());
+            });
+        }
     }
 
     /// Wakes everybody, to look at flags and deadlines again. Async-signal-safe.

@@ -8,7 +8,14 @@ pub const OUT: u32 = libc::EPOLLOUT as u32;
 pub const PEER_CLOSED: u32 = libc::EPOLLRDHUP as u32;
 pub const HANGUP: u32 = libc::EPOLLHUP as u32;
 pub const ERROR: u32 = libc::EPOLLERR as u32;
+/// Urgent data. A read stops in front of it.
+pub const PRIORITY: u32 = libc::EPOLLPRI as u32;
+/// Tell of a change once, not of a state again and again.
 pub const EDGE: u32 = libc::EPOLLET as u32;
+/// Tell once, then nothing until the next [`modify`].
+pub const ONCE: u32 = libc::EPOLLONESHOT as u32;
+/// Of several epoll sets that watch the descriptor, wake one.
+pub const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
 
 /// What came, and for which of the numbers given to [`add`]: one `struct epoll_event`.
 #[repr(transparent)]

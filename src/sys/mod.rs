@@ -9,6 +9,7 @@
 //! - `poll`       waiting for descriptors with nanosecond timeouts
 //! - `epoll`      readiness of many descriptors
 //! - `event`      a descriptor that another thread or a signal handler can make readable
+//! - `fiber`      functions with stacks of their own, switched between on one thread
 //! - `file`       paths of unix sockets
 //! - `clock`      monotonic nanoseconds
 //! - `names`      the resolver and the services database
@@ -25,6 +26,7 @@ pub mod datagram;
 pub mod descriptor;
 pub mod epoll;
 pub mod event;
+pub mod fiber;
 pub mod file;
 pub mod memory;
 pub mod names;

@@ -1,4 +1,4 @@
-/* Servers: every case runs under every model, from one table. */
+/* Servers: every case runs under both models, and once more on fibers of a single worker, from one table. */
 #include "harness.h"
 
 #include <arpa/inet.h>
@@ -794,8 +794,10 @@ static void many_starts_and_stops_leave_nothing(void)
 }
 
 #define EACH(function)                                                                             \
-    static void function##_on_threads(void) { model = SOCK_THREADS; function(); }
-#define CASES(function) CASE(function##_on_threads)
+    static void function##_on_threads(void) { model = SOCK_THREADS; function(); }                 \
+    static void function##_on_fibers(void) { model = SOCK_FIBERS; workers = 3; function(); }      \
+    static void function##_on_one_worker(void) { model = SOCK_FIBERS; workers = 1; function(); }
+#define CASES(function) CASE(function##_on_threads), CASE(function##_on_fibers), CASE(function##_on_one_worker)
 
 #define BEHAVIOURS(X)                                                     \
     X(clients_are_served_side_by_side)                                    \

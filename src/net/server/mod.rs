@@ -3,6 +3,7 @@
 //! What both models share is here: who is running, the limits, the counts, stopping, and the end of a connection. How
 //! connections are accepted and what their handlers run on is in `threads.rs` and `fibers.rs`.
 
+mod fibers;
 mod threads;
 
 use super::error::{Code, Error, Result};
@@ -58,6 +59,8 @@ pub struct Server {
     generation: u32,
     /// One for each thread that accepts.
     acceptors: OnceLock<Vec<Shared<Scope>>>,
+    /// The workers, where there are any.
+    desks: OnceLock<Vec<fibers::Desk>>,
     tasks: Mutex<Tasks>,
     /// How many more connections may be served at once.
     seats: AtomicI64,
@@ -203,6 +206,7 @@ impl Server {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             generation: process::generation(),
             acceptors: OnceLock::new(),
+            desks: OnceLock::new(),
             tasks: Mutex::default(),
             seats: AtomicI64::new(seats),
             stopping: AtomicBool::new(false),
@@ -220,7 +224,7 @@ impl Server {
         let handle = registry::insert(None, Kind::Server, -1, |socket| socket.details().server = Some(server.clone()))?;
         let started = match options.model {
             Model::Threads => threads::start(&server, options),
-            Model::Fibers => Err(Error::new(Code::NotSupported)),
+            Model::Fibers => fibers::start(&server, options),
         };
         match started {
             Ok(()) => Ok(handle),
@@ -249,6 +253,10 @@ impl Server {
     /// Whether one more connection may be served; if so, its seat is taken.
     fn take_seat(&self) -> bool {
         self.seats.fetch_update(Ordering::AcqRel, Ordering::Acquire, |seats| (seats > 0).then(|| seats - 1)).is_ok()
+    }
+
+    fn has_seats(&self) -> bool {
+        self.seats.load(Ordering::Acquire) > 0
     }
 
     fn give_seat(&self) {

@@ -1,0 +1,299 @@
+//! Fibers on a few workers. Each worker accepts for itself; one that has much more to do than another hands connections over.
+
+use super::super::error::{Code, Error, Result};
+use super::super::listen::{self, Attempt, LONGEST_PAUSE, MOST_LOST};
+use super::super::registry::{self, Direction, Handle, Pinned};
+use super::super::scope::Scope;
+use super::super::wait::{self, Waker};
+use super::super::waiters::For;
+use super::super::worker::{HOST, Host, Reactor, Ticket, Worker};
+use super::threads::thread_error;
+use super::{Options, Server, lock};
+use crate::sys::shared::Shared;
+use crate::sys::{clock, thread};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+const STACK: usize = 256 << 10;
+/// The stack of a worker itself, on which no handler runs.
+const WORKER_STACK: usize = 128 << 10;
+/// How many connections a worker accepts before it looks after its fibers again, at most.
+const MOST_AT_ONCE: u32 = 64;
+/// A worker keeps connections until it has so many more than another, and an eighth of its own.
+const UNEVEN: usize = 4;
+
+/// One worker, as the others see it.
+pub struct Desk {
+    reactor: Shared<Reactor>,
+    arrivals: Mutex<Arrivals>,
+}
+
+/// Connections that another worker has accepted.
+#[derive(Default)]
+struct Arrivals {
+    waiting: Vec<Handle>,
+    /// The worker has ended, or never began.
+    closed: bool,
+}
+
+pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
+    let count = if options.workers > 0 { options.workers } else { thread::cpus() };
+    let stack = if options.stack_size > 0 { options.stack_size } else { STACK };
+    let listener = registry::pin(server.listener, Direction::Read)?;
+    let mut desks = Vec::new();
+    let mut scopes = Vec::new();
+    desks.try_reserve_exact(count)?;
+    scopes.try_reserve_exact(count)?;
+    for _ in 0..count {
+        let reactor = Reactor::new()?;
+        scopes.push(Shared::new(Scope::of_fiber(0, Ticket::new(&reactor, HOST)))?);
+        desks.push(Desk { reactor, arrivals: Mutex::default() });
+    }
+    let _ = server.acceptors.set(scopes);
+    let _ = server.desks.set(desks);
+    server.tasks().accepting = count;
+    let mut started = 0;
+    let mut failure = None;
+    for number in 0..count {
+        let (mine, listener) = (server.clone(), registry::pin(server.listener, Direction::Read)?);
+        match thread::spawn(c"sock-worker", WORKER_STACK, move || work(mine, listener, number, stack)) {
+            Ok(thread) => {
+                lock(&server.threads).permanent.push(thread);
+                started += 1;
+            }
+            Err(errno) => {
+                failure = Some(thread_error(errno));
+                break;
+            }
+        }
+    }
+    drop(listener);
+    if let Some(error) = failure {
+        // Fewer workers than were asked for do as well.
+        for desk in server.desks.get().into_iter().flatten().skip(started) {
+            lock(&desk.arrivals).closed = true;
+        }
+        server.tasks().accepting -= count - started;
+        return if started == 0 { Err(error) } else { Ok(()) };
+    }
+    Ok(())
+}
+
+/// A worker's thread.
+fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
+    let Some(desk) = server.desks.get().and_then(|desks| desks.get(number)) else { return };
+    let worker = Worker::new(desk.reactor.clone(), stack);
+    let door = Door {
+        server: server.clone(),
+        worker: worker.clone(),
+        number,
+        listener: RefCell::new(Some(listener)),
+        open: Cell::new(false),
+        pause: Cell::new(1),
+        quota: Cell::new(1),
+        waiting: RefCell::default(),
+    };
+    door.begin();
+    if !worker.run(&door) {
+        // A forked child, whose handler should have called _exit: what is here belongs to the parent.
+        std::mem::forget((door, worker, server));
+    }
+}
+
+/// Where a worker's connections come in.
+struct Door {
+    server: Shared<Server>,
+    worker: Rc<Worker>,
+    number: usize,
+    /// None when no more come.
+    listener: RefCell<Option<Pinned>>,
+    /// The epoll set watches the listener.
+    open: Cell<bool>,
+    /// Milliseconds until the next try where something has run out.
+    pause: Cell<i64>,
+    /// How many to accept at once: more while each round finds more.
+    quota: Cell<u32>,
+    /// Connections that no fiber could be had for yet.
+    waiting: RefCell<VecDeque<Handle>>,
+}
+
+impl Host for Door {
+    fn woken(&self) {
+        let arrived = std::mem::take(&mut lock(&self.desk().arrivals).waiting);
+        self.waiting.borrow_mut().extend(arrived);
+        self.start_waiting();
+        if self.server.is_stopping() || self.is_listener_gone() {
+            self.shut();
+        } else if self.server.has_seats() && self.waiting.borrow().is_empty() {
+            self.open();
+        }
+    }
+
+    fn door(&self) {
+        let mut lost = 0;
+        for _ in 0..self.quota.get() {
+            if self.listener.borrow().is_none() {
+                return;
+            }
+            if !self.server.take_seat() {
+                return self.rest();
+            }
+            let attempt = self.listener.borrow().as_ref().map(listen::attempt);
+            match attempt {
+                Some(Attempt::Accepted(connection)) => {
+                    self.pause.set(1);
+                    self.place(connection);
+                    continue;
+                }
+                Some(Attempt::Lost(_)) if lost < MOST_LOST => {
+                    lost += 1;
+                    self.server.counts.accept_errors.fetch_add(1, Ordering::Relaxed);
+                    self.server.give_seat();
+                    continue;
+                }
+                Some(Attempt::Lost(errno) | Attempt::Exhausted(errno)) => self.fail(&errno.into()),
+                Some(Attempt::Failed(error)) if matches!(error.code, Code::Limit | Code::OutOfMemory) => self.fail(&error),
+                Some(Attempt::Failed(error)) => {
+                    self.server.accept_failed(&error);
+                    self.shut();
+                }
+                Some(Attempt::Nothing) | None => {}
+            }
+            self.server.give_seat();
+            self.quota.set(1);
+            return;
+        }
+        // There may be more: the next round finds out, and takes more of them.
+        self.quota.set((self.quota.get() * 2).min(MOST_AT_ONCE));
+    }
+
+    fn is_over(&self) -> bool {
+        if self.listener.borrow().is_some() || !self.waiting.borrow().is_empty() {
+            return false;
+        }
+        let mut arrivals = lock(&self.desk().arrivals);
+        arrivals.closed = arrivals.waiting.is_empty();
+        arrivals.closed
+    }
+}
+
+impl Door {
+    fn desks(&self) -> &[Desk] {
+        self.server.desks.get().map_or(&[], Vec::as_slice)
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.desks()[self.number]
+    }
+
+    /// Begins to accept, and to hear when the listener is closed or canceled.
+    fn begin(&self) {
+        let ticket = Ticket::new(self.worker.reactor(), HOST);
+        let joined = match &*self.listener.borrow() {
+            Some(listener) => listener.side().waiters.join(Waker::Fiber(ticket), For::Readiness, || {}),
+            None => Ok(()),
+        };
+        match joined {
+            Ok(()) => self.woken(),
+            Err(error) => {
+                self.server.accept_failed(&error);
+                self.shut();
+            }
+        }
+    }
+
+    fn is_listener_gone(&self) -> bool {
+        let listener = self.listener.borrow();
+        listener.as_ref().is_none_or(|listener| listener.side().gate.is_closed() || listener.side().gate.is_canceled())
+    }
+
+    fn open(&self) {
+        let listener = self.listener.borrow();
+        let Some(listener) = listener.as_ref().filter(|_| !self.open.get()) else { return };
+        match self.worker.reactor().watch_door(listener.descriptor()) {
+            Ok(()) => self.open.set(true),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Accepts no more until the host is woken.
+    fn rest(&self) {
+        if let Some(listener) = &*self.listener.borrow()
+            && self.open.replace(false)
+        {
+            self.worker.reactor().leave_door(listener.descriptor());
+        }
+    }
+
+    /// Something has run out: tries again later.
+    fn fail(&self, error: &Error) {
+        let pause = self.pause.get();
+        if pause == 1 {
+            self.server.accept_failed(error);
+        }
+        self.rest();
+        self.pause.set((pause * 2).min(LONGEST_PAUSE));
+        self.worker.wake_host_at(wait::after(clock::now(), pause));
+    }
+
+    /// Accepts no more for good.
+    fn shut(&self) {
+        self.rest();
+        let Some(listener) = self.listener.borrow_mut().take() else { return };
+        let ticket = Ticket::new(self.worker.reactor(), HOST);
+        listener.side().waiters.quit(&Waker::Fiber(ticket), |_| {});
+        drop(listener);
+        self.server.acceptor_left();
+    }
+
+    /// Gives a connection to the worker that is to serve it.
+    fn place(&self, connection: Handle) {
+        let load = |desk: &Desk| desk.reactor.load.load(Ordering::Relaxed);
+        let own = load(self.desk());
+        let idlest = self.desks().iter().min_by_key(|desk| load(desk));
+        if let Some(desk) = idlest.filter(|desk| own > load(desk) + UNEVEN + own / 8) {
+            let mut arrivals = lock(&desk.arrivals);
+            if !arrivals.closed && arrivals.waiting.try_reserve(1).is_ok() {
+                arrivals.waiting.push(connection);
+                desk.reactor.load.fetch_add(1, Ordering::Relaxed);
+                drop(arrivals);
+                use super::super::waiters::Wake;
+                return Ticket::new(&desk.reactor, HOST).wake();
+            }
+        }
+        self.desk().reactor.load.fetch_add(1, Ordering::Relaxed);
+        self.waiting.borrow_mut().push_back(connection);
+        self.start_waiting();
+    }
+
+    /// Starts a fiber for each connection that waits for one, as long as there is memory for their stacks.
+    fn start_waiting(&self) {
+        loop {
+            let Some(connection) = self.waiting.borrow_mut().pop_front() else { return };
+            let Err(error) = self.start(connection) else { continue };
+            self.waiting.borrow_mut().push_front(connection);
+            return self.fail(&error);
+        }
+    }
+
+    fn start(&self, connection: Handle) -> Result<()> {
+        let (stack, ticket) = self.worker.prepare()?;
+        let scope = Shared::new(Scope::of_fiber(self.server.number, ticket.clone()));
+        let task = scope.ok().and_then(|scope| self.server.admit(connection, scope));
+        let Some(task) = task else {
+            self.worker.give_back(stack, &ticket);
+            self.worker.reactor().load.fetch_sub(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        let (server, scope) = (self.server.clone(), task.scope.clone());
+        let work = move || {
+            server.handle(&task);
+            server.leave(&task);
+        };
+        self.worker.start(stack, &ticket, scope, work);
+        Ok(())
+    }
+}

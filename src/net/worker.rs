@@ -1,0 +1,549 @@
+//! A worker: a thread that runs fibers, and sleeps in an epoll set while none of them can go on.
+//!
+//! A fiber stays on the worker that started it. A socket is registered with one worker, the first where a fiber had to wait for
+//! it, once and edge-triggered; what happens on it is counted in its two sides, and every fiber that waits there is woken, on
+//! whichever worker. Descriptors that have no handle are watched one by one, for one wait.
+
+use super::error::{Error, Result};
+use super::failure::Failure;
+use super::inbox::Inbox;
+use super::registry::{self, Handle, Pinned};
+use super::scope::{self, Scope};
+use super::wait::NEVER;
+use super::waiters::Wake;
+use crate::sys::epoll::{self, Event as Happening};
+use crate::sys::event::Event;
+use crate::sys::fiber::{self, Fiber, Stack, Stacks};
+use crate::sys::poll::{self, Watch};
+use crate::sys::shared::Shared;
+use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
+const WAKE: u64 = u64::MAX;
+pub const DOOR: u64 = u64::MAX - 1;
+const ODD: u64 = u64::MAX - 2;
+/// How many events are taken from the kernel at once.
+const BATCH: usize = 256;
+/// The number in the inbox that stands for whom the worker works for; fibers have greater ones.
+pub const HOST: u32 = 0;
+
+/// What other threads may know of a worker.
+pub struct Reactor {
+    epoll: OwnedFd,
+    event: Event,
+    inbox: Inbox,
+    /// It runs in the process that made it.
+    generation: u32,
+    /// How many sockets are registered with it.
+    registered: AtomicUsize,
+    /// How many connections it has, or is about to get.
+    pub load: AtomicUsize,
+}
+
+impl Reactor {
+    pub fn new() -> Result<Shared<Reactor>> {
+        let reactor = Reactor {
+            epoll: epoll::create()?,
+            event: Event::new()?,
+            inbox: Inbox::new(),
+            generation: process::generation(),
+            registered: AtomicUsize::new(0),
+            load: AtomicUsize::new(0),
+        };
+        epoll::add(reactor.epoll.as_raw_fd(), reactor.event.descriptor(), epoll::IN | epoll::EDGE, WAKE)?;
+        if !reactor.inbox.reserve(HOST) {
+            return Err(Errno::ENOMEM.into());
+        }
+        Ok(Shared::new(reactor)?)
+    }
+
+    /// Watches the descriptor that connections come from, until it is watched no more.
+    pub fn watch_door(&self, descriptor: RawFd) -> Result<()> {
+        Ok(epoll::add(self.epoll.as_raw_fd(), descriptor, epoll::IN | epoll::EXCLUSIVE, DOOR)?)
+    }
+
+    pub fn leave_door(&self, descriptor: RawFd) {
+        let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
+    }
+
+    /// A registered socket's descriptor is about to be closed or handed over. In a forked child the set is the parent's.
+    pub fn forget(&self, descriptor: RawFd) {
+        if self.generation == process::generation() {
+            let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
+        }
+        self.registered.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What wakes a fiber, or a worker's host: from any thread, and from signal handlers. A late wake is a look too many.
+#[derive(Clone, PartialEq)]
+pub struct Ticket {
+    reactor: Shared<Reactor>,
+    number: u32,
+}
+
+impl Ticket {
+    pub fn new(reactor: &Shared<Reactor>, number: u32) -> Ticket {
+        Ticket { reactor: reactor.clone(), number }
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.reactor.generation
+    }
+}
+
+impl Wake for Ticket {
+    fn wake(&self) {
+        if self.reactor.inbox.push(self.number) {
+            self.reactor.event.set();
+        }
+    }
+}
+
+/// Whom a worker works for.
+pub trait Host {
+    /// Somebody woke the host, or its time has come.
+    fn woken(&self);
+    /// The door has something.
+    fn door(&self);
+    /// Whether the worker may end when its last fiber has.
+    fn is_over(&self) -> bool;
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    /// The number of the fiber that runs on this thread; 0: none.
+    static FIBER: Cell<u32> = const { Cell::new(0) };
+}
+
+pub struct Worker {
+    reactor: Shared<Reactor>,
+    places: RefCell<Vec<Place>>,
+    free: RefCell<Vec<u32>>,
+    /// Fibers that can go on, in their order.
+    ready: RefCell<VecDeque<u32>>,
+    /// When to look at which fiber; each has one entry at most.
+    timers: RefCell<BTreeSet<(i64, u32)>>,
+    stacks: RefCell<Stacks>,
+    odd: RefCell<Option<Odd>>,
+    running: Cell<usize>,
+}
+
+/// What a worker knows of one fiber.
+struct Place {
+    fiber: Option<Fiber>,
+    scope: Option<Shared<Scope>>,
+    failure: Option<Box<[Failure]>>,
+    /// Stands in `ready`.
+    listed: bool,
+    /// Until when it sleeps.
+    until: i64,
+    /// Its entry in `timers`, which is not later than `until`; [`NEVER`]: none.
+    timer: i64,
+}
+
+impl Place {
+    const fn empty() -> Place {
+        Place { fiber: None, scope: None, failure: None, listed: false, until: NEVER, timer: NEVER }
+    }
+}
+
+/// Descriptors without a handle that fibers wait for, in an epoll set of their own: in the other, one that is registered there
+/// already would stand in the way.
+struct Odd {
+    epoll: OwnedFd,
+    waits: HashMap<RawFd, Vec<(u32, u32)>>,
+}
+
+/// The worker that runs on this thread, if the caller is a fiber of this process.
+fn current() -> Option<(Rc<Worker>, u32)> {
+    let number = FIBER.try_with(Cell::get).unwrap_or(0);
+    if number == 0 {
+        return None;
+    }
+    let worker = WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?;
+    (worker.reactor.generation == process::generation()).then_some((worker, number))
+}
+
+/// Whether the caller is a fiber, which must not block its thread.
+#[inline]
+pub fn in_fiber() -> bool {
+    FIBER.try_with(Cell::get).unwrap_or(0) != 0 && current().is_some()
+}
+
+/// Lets the other fibers run, if the caller is one.
+#[cold]
+pub fn breathe() {
+    if let Some((worker, number)) = current() {
+        worker.list(number);
+        fiber::suspend();
+    }
+}
+
+/// Suspends the calling fiber until one of `watches` is ready, somebody wakes it, or `until`. May return early.
+pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
+    let Some((worker, number)) = current() else { return Ok(()) };
+    if !watches.is_empty() {
+        worker.watch_odd(watches, number)?;
+    }
+    worker.sleep(number, until);
+    if watches.is_empty() {
+        return Ok(());
+    }
+    worker.leave_odd(watches, number);
+    match poll::poll(watches, Some(0)) {
+        Ok(_) => Ok(()),
+        Err(Errno::EINTR | Errno::EAGAIN) => {
+            watches.iter_mut().for_each(|watch| watch.set_ready(false));
+            Ok(())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sees to it that what happens on a socket is heard by the fibers that wait for it.
+pub fn register(pinned: &Pinned) -> Result<()> {
+    if pinned.socket().is_registered() {
+        return Ok(());
+    }
+    match current() {
+        Some((worker, _)) => pinned.socket().register(&worker.reactor, |reactor, descriptor| {
+            let events = epoll::IN | epoll::OUT | epoll::PEER_CLOSED | epoll::PRIORITY | epoll::EDGE;
+            match epoll::add(reactor.epoll.as_raw_fd(), descriptor, events, pinned.handle() as u64) {
+                // Its open file came back under the same number, while some copy of the old descriptor lived on.
+                Err(Errno::EEXIST) => epoll::modify(reactor.epoll.as_raw_fd(), descriptor, events, pinned.handle() as u64),
+                result => result,
+            }
+            .map_err(Error::from)?;
+            reactor.registered.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Works with the last failure of the calling fiber; None if the caller is none, or has had no failure and `make` is false.
+pub fn with_failure<T>(make: bool, work: impl FnOnce(&mut Failure) -> T) -> Option<T> {
+    let (worker, number) = current()?;
+    let mut places = worker.places.borrow_mut();
+    let failure = &mut places.get_mut(number as usize)?.failure;
+    if failure.is_none() && make {
+        *failure = Failure::boxed();
+    }
+    failure.as_deref_mut()?.first_mut().map(work)
+}
+
+impl Worker {
+    pub fn new(reactor: Shared<Reactor>, stack_size: usize) -> Rc<Worker> {
+        Rc::new(Worker {
+            reactor,
+            // The first place is the host's.
+            places: RefCell::new(vec![Place::empty()]),
+            free: RefCell::default(),
+            ready: RefCell::default(),
+            timers: RefCell::default(),
+            stacks: RefCell::new(Stacks::new(stack_size)),
+            odd: RefCell::default(),
+            running: Cell::new(0),
+        })
+    }
+
+    pub fn reactor(&self) -> &Shared<Reactor> {
+        &self.reactor
+    }
+
+    /// What a new fiber needs: a stack, and a number that it can be woken by.
+    pub fn prepare(&self) -> Result<(Stack, Ticket)> {
+        let mut free = self.free.borrow_mut();
+        let mut places = self.places.borrow_mut();
+        if free.is_empty() {
+            let number = places.len() as u32;
+            places.try_reserve(1)?;
+            free.try_reserve(places.len() + 1)?;
+            if !self.reactor.inbox.reserve(number) {
+                return Err(Errno::ENOMEM.into());
+            }
+            places.push(Place::empty());
+            free.push(number);
+        }
+        self.ready.borrow_mut().try_reserve(places.len())?;
+        let stack = self.stacks.borrow_mut().take()?;
+        let number = free.pop().unwrap_or(HOST);
+        Ok((stack, Ticket::new(&self.reactor, number)))
+    }
+
+    /// Gives back what [`Worker::prepare`] made.
+    pub fn give_back(&self, stack: Stack, ticket: &Ticket) {
+        self.stacks.borrow_mut().give(stack);
+        self.free.borrow_mut().push(ticket.number);
+    }
+
+    /// Starts a fiber: it runs when its turn comes.
+    pub fn start(&self, stack: Stack, ticket: &Ticket, scope: Shared<Scope>, work: impl FnOnce() + 'static) {
+        self.running.set(self.running.get() + 1);
+        {
+            let place = &mut self.places.borrow_mut()[ticket.number as usize];
+            place.fiber = Some(Fiber::new(stack, work));
+            place.scope = Some(scope);
+        }
+        self.list(ticket.number);
+    }
+
+    /// Wakes the host at a point in time.
+    pub fn wake_host_at(&self, until: i64) {
+        self.set_timer(HOST, until);
+    }
+
+    /// Runs fibers until the host is over and the last has ended. False in a forked child, where a fiber has come to its end: the
+    /// thread has to end there without touching anything.
+    pub fn run(self: &Rc<Worker>, host: &impl Host) -> bool {
+        WORKER.set(Some(self.clone()));
+        let mut happenings = [Happening::EMPTY; BATCH];
+        let stayed = loop {
+            self.take_wakes(host);
+            self.take_timers(host);
+            if !self.run_ready() {
+                break false;
+            }
+            if self.running.get() == 0 && host.is_over() {
+                break true;
+            }
+            self.wait(host, &mut happenings);
+        };
+        WORKER.set(None);
+        if stayed && self.reactor.registered.load(Ordering::Relaxed) > 0 {
+            registry::unregister_all(&self.reactor);
+        }
+        stayed
+    }
+
+    fn take_wakes(&self, host: &impl Host) {
+        self.reactor.inbox.take(|number| if number == HOST { host.woken() } else { self.list(number) });
+    }
+
+    fn take_timers(&self, host: &impl Host) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let now = clock::now();
+        while let Some(number) = self.take_due(now) {
+            let until = {
+                let place = &mut self.places.borrow_mut()[number as usize];
+                place.timer = NEVER;
+                place.until
+            };
+            match (number, until <= now) {
+                (HOST, _) => host.woken(),
+                (_, true) => self.list(number),
+                // It sleeps longer by now.
+                (_, false) => self.set_timer(number, until),
+            }
+        }
+    }
+
+    fn take_due(&self, now: i64) -> Option<u32> {
+        let mut timers = self.timers.borrow_mut();
+        let (due, number) = *timers.first()?;
+        if due > now {
+            return None;
+        }
+        timers.pop_first();
+        Some(number)
+    }
+
+    /// Runs each fiber that can go on, once. False in a forked child.
+    fn run_ready(&self) -> bool {
+        let round = self.ready.borrow().len();
+        for _ in 0..round {
+            let Some(number) = self.ready.borrow_mut().pop_front() else { break };
+            if !self.resume(number) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn resume(&self, number: u32) -> bool {
+        let (mut fiber, scope) = {
+            let place = &mut self.places.borrow_mut()[number as usize];
+            place.listed = false;
+            place.until = NEVER;
+            let Some(fiber) = place.fiber.take() else { return true };
+            (fiber, place.scope.take())
+        };
+        FIBER.set(number);
+        let outer = scope::enter(scope);
+        let ended = fiber.resume();
+        let scope = scope::enter(outer);
+        FIBER.set(0);
+        if !ended {
+            let place = &mut self.places.borrow_mut()[number as usize];
+            (place.fiber, place.scope) = (Some(fiber), scope);
+            return true;
+        }
+        let forked = self.reactor.generation != process::generation();
+        if forked {
+            std::mem::forget(fiber);
+            return false;
+        }
+        self.end(number, fiber);
+        true
+    }
+
+    fn end(&self, number: u32, fiber: Fiber) {
+        self.stacks.borrow_mut().give(fiber.into_stack());
+        let timer = {
+            let place = &mut self.places.borrow_mut()[number as usize];
+            let timer = place.timer;
+            *place = Place { listed: place.listed, ..Place::empty() };
+            timer
+        };
+        if timer != NEVER {
+            self.timers.borrow_mut().remove(&(timer, number));
+        }
+        self.running.set(self.running.get() - 1);
+        self.reactor.load.fetch_sub(1, Ordering::Relaxed);
+        self.free.borrow_mut().push(number);
+    }
+
+    /// Takes what has happened from the kernel, sleeping until something does if no fiber can go on.
+    fn wait(&self, host: &impl Host, happenings: &mut [Happening]) {
+        let idle = self.ready.borrow().is_empty() && self.reactor.inbox.fall_asleep();
+        let left = match self.timers.borrow().first() {
+            _ if !idle => Some(0),
+            Some((due, _)) => Some(due.saturating_sub(clock::now())),
+            None => None,
+        };
+        let count = epoll::wait(self.reactor.epoll.as_raw_fd(), happenings, left).unwrap_or(0);
+        if idle {
+            self.reactor.inbox.wake_up();
+        }
+        for happening in &happenings[..count] {
+            match happening.number() {
+                WAKE => {}
+                DOOR => host.door(),
+                ODD => self.take_odd(),
+                handle => happened(handle as Handle, happening.ready()),
+            }
+        }
+    }
+
+    /// A fiber can go on.
+    fn list(&self, number: u32) {
+        let mut places = self.places.borrow_mut();
+        let Some(place) = places.get_mut(number as usize) else { return };
+        if !place.listed {
+            place.listed = true;
+            self.ready.borrow_mut().push_back(number);
+        }
+    }
+
+    fn sleep(&self, number: u32, until: i64) {
+        if until != NEVER {
+            self.places.borrow_mut()[number as usize].until = until;
+            self.set_timer(number, until);
+        }
+        fiber::suspend();
+    }
+
+    /// Sees to it that a fiber is looked at not later than `until`. An earlier entry stays: deadlines that move on with every
+    /// request cost nothing until one comes near.
+    fn set_timer(&self, number: u32, until: i64) {
+        let place = &mut self.places.borrow_mut()[number as usize];
+        if place.timer <= until {
+            return;
+        }
+        let mut timers = self.timers.borrow_mut();
+        if place.timer != NEVER {
+            timers.remove(&(place.timer, number));
+        }
+        timers.insert((until, number));
+        place.timer = until;
+    }
+
+    // ---- descriptors without a handle ----
+
+    fn watch_odd(&self, watches: &[Watch], number: u32) -> Result<()> {
+        let mut odd = self.odd.borrow_mut();
+        if odd.is_none() {
+            let epoll = epoll::create()?;
+            epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, ODD)?;
+            *odd = Some(Odd { epoll, waits: HashMap::new() });
+        }
+        let Some(odd) = odd.as_mut() else { return Ok(()) };
+        for (done, watch) in watches.iter().enumerate() {
+            if let Err(errno) = odd.add(watch.descriptor(), number, watch.events() as u16 as u32) {
+                watches[..=done].iter().for_each(|watch| odd.remove(watch.descriptor(), number));
+                return Err(errno.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_odd(&self, watches: &[Watch], number: u32) {
+        if let Some(odd) = self.odd.borrow_mut().as_mut() {
+            watches.iter().for_each(|watch| odd.remove(watch.descriptor(), number));
+        }
+    }
+
+    fn take_odd(&self) {
+        let odd = self.odd.borrow();
+        let Some(odd) = odd.as_ref() else { return };
+        let mut happenings = [Happening::EMPTY; 64];
+        let count = epoll::wait(odd.epoll.as_raw_fd(), &mut happenings, Some(0)).unwrap_or(0);
+        for happening in &happenings[..count] {
+            let waits = odd.waits.get(&(happening.number() as RawFd));
+            waits.into_iter().flatten().for_each(|(number, _)| self.list(*number));
+        }
+    }
+}
+
+impl Odd {
+    fn add(&mut self, descriptor: RawFd, number: u32, events: u32) -> crate::sys::Result<()> {
+        if descriptor < 0 {
+            return Ok(());
+        }
+        self.waits.entry(descriptor).or_default().push((number, events));
+        self.arm(descriptor)
+    }
+
+    fn remove(&mut self, descriptor: RawFd, number: u32) {
+        let Some(waits) = self.waits.get_mut(&descriptor) else { return };
+        if let Some(at) = waits.iter().position(|(other, _)| *other == number) {
+            waits.swap_remove(at);
+        }
+        if waits.is_empty() {
+            self.waits.remove(&descriptor);
+            let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
+        } else {
+            let _ = self.arm(descriptor);
+        }
+    }
+
+    /// Watches for what all who wait here want, once.
+    fn arm(&self, descriptor: RawFd) -> crate::sys::Result<()> {
+        let waits = self.waits.get(&descriptor).into_iter().flatten();
+        let events = waits.fold(epoll::ONCE, |all, (_, events)| all | events);
+        match epoll::add(self.epoll.as_raw_fd(), descriptor, events, descriptor as u64) {
+            Err(Errno::EEXIST) => epoll::modify(self.epoll.as_raw_fd(), descriptor, events, descriptor as u64),
+            result => result,
+        }
+    }
+}
+
+/// Something has happened on a registered socket. An end, or urgent data, stays: from then on no short read means that nothing is left.
+fn happened(handle: Handle, events: u32) {
+    let Some([read, write]) = registry::sides_of(handle) else { return };
+    let broken = events & (epoll::HANGUP | epoll::ERROR) != 0;
+    let lasting = broken || events & (epoll::PEER_CLOSED | epoll::PRIORITY) != 0;
+    if lasting || events & epoll::IN != 0 {
+        read.stir(lasting);
+    }
+    if broken || events & epoll::OUT != 0 {
+        write.stir(broken);
+    }
+}

@@ -1,0 +1,168 @@
+//! Fibers: functions with a stack of their own that can be left and gone on with, on one thread. And their stacks.
+
+use super::{Errno, Result};
+use corosensei::stack::valgrind::ValgrindStackRegistration;
+use corosensei::stack::{Stack as Region, StackPointer};
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// How many stacks are mapped at once.
+const TOGETHER: usize = 16;
+/// How many stacks that were used keep their memory for the next fibers.
+const WARM: usize = 64;
+const LEAST: usize = 16 << 10;
+/// MADV_GUARD_INSTALL, since Linux 6.13: guard pages that do not cost a mapping each, of which there are 65530 (vm.max_map_count).
+const GUARD_INSTALL: libc::c_int = 102;
+
+/// Stacks of one size, mapped once and reused. Memory that only busier times needed goes back to the system.
+pub struct Stacks {
+    size: usize,
+    page: usize,
+    /// Used before: their memory is still there.
+    warm: Vec<Stack>,
+    cold: Vec<Stack>,
+}
+
+/// A stack above a guard page.
+pub struct Stack {
+    top: NonZeroUsize,
+    bottom: NonZeroUsize,
+    _mapping: Rc<Mapping>,
+    _registration: ValgrindStackRegistration,
+}
+
+struct Mapping {
+    address: *mut libc::c_void,
+    length: usize,
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; the stacks in it, which each own a share of it, are gone.
+        unsafe { libc::munmap(self.address, self.length) };
+    }
+}
+
+// SAFETY: between top and bottom lies memory that only this stack uses; its lowest page is a guard, and `LEAST` and more is left.
+unsafe impl Region for Stack {
+    fn base(&self) -> StackPointer {
+        self.top
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.bottom
+    }
+}
+
+impl Stacks {
+    /// Stacks of at least `size` bytes.
+    pub fn new(size: usize) -> Stacks {
+        // SAFETY: no pointers.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+        Stacks { size: size.max(LEAST).next_multiple_of(page), page, warm: Vec::new(), cold: Vec::new() }
+    }
+
+    pub fn take(&mut self) -> Result<Stack> {
+        if let Some(stack) = self.warm.pop().or_else(|| self.cold.pop()) {
+            return Ok(stack);
+        }
+        self.map()?;
+        self.cold.pop().ok_or(Errno::ENOMEM)
+    }
+
+    pub fn give(&mut self, stack: Stack) {
+        if self.warm.len() < WARM {
+            return self.warm.push(stack);
+        }
+        let lowest = stack.bottom.get() + self.page;
+        // SAFETY: the memory of a stack that nobody runs on; its content is not needed any more.
+        unsafe { libc::madvise(lowest as *mut libc::c_void, self.size, libc::MADV_DONTNEED) };
+        self.cold.push(stack);
+    }
+
+    /// Maps more stacks.
+    fn map(&mut self) -> Result<()> {
+        let each = self.size + self.page;
+        let length = each.checked_mul(TOGETHER).ok_or(Errno::ENOMEM)?;
+        self.cold.try_reserve(TOGETHER).map_err(|_| Errno::ENOMEM)?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let address = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if address == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let mapping = Rc::new(Mapping { address, length });
+        // SAFETY: the mapping above. A huge page would make every stack resident; without the advice there is only more memory in use.
+        unsafe { libc::madvise(address, length, libc::MADV_NOHUGEPAGE) };
+        for number in 0..TOGETHER {
+            let bottom = address as usize + number * each;
+            self.guard(bottom)?;
+            let (Some(bottom), Some(top)) = (NonZeroUsize::new(bottom), NonZeroUsize::new(bottom + each)) else {
+                return Err(Errno::ENOMEM);
+            };
+            let registration = ValgrindStackRegistration::new((bottom.get() + self.page) as *mut u8, self.size);
+            self.cold.push(Stack { top, bottom, _mapping: mapping.clone(), _registration: registration });
+        }
+        Ok(())
+    }
+
+    /// Makes the page at `bottom` one that nobody can touch.
+    fn guard(&self, bottom: usize) -> Result<()> {
+        let page = bottom as *mut libc::c_void;
+        // SAFETY: the lowest page of a stack that nobody runs on yet.
+        if unsafe { libc::madvise(page, self.page, GUARD_INSTALL) } == 0 {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        super::check(unsafe { libc::mprotect(page, self.page, libc::PROT_NONE) }).map(drop)
+    }
+}
+
+type Link = Yielder<(), ()>;
+
+thread_local! {
+    /// The way back from the fiber that runs on this thread; null while none does.
+    static RUNNING: Cell<*const Link> = const { Cell::new(std::ptr::null()) };
+}
+
+/// A function that has not ended.
+pub struct Fiber {
+    coroutine: Coroutine<(), (), (), Stack>,
+}
+
+impl Fiber {
+    /// `work` must not panic.
+    pub fn new(stack: Stack, work: impl FnOnce() + 'static) -> Fiber {
+        let start = move |link: &Link, ()| {
+            RUNNING.set(link);
+            work();
+        };
+        Fiber { coroutine: Coroutine::with_stack(stack, start) }
+    }
+
+    /// Goes on with it until it suspends or ends. Whether it has ended.
+    #[inline]
+    pub fn resume(&mut self) -> bool {
+        let ended = matches!(self.coroutine.resume(()), CoroutineResult::Return(()));
+        RUNNING.set(std::ptr::null());
+        ended
+    }
+
+    /// The stack of a fiber that has ended.
+    pub fn into_stack(self) -> Stack {
+        self.coroutine.into_stack()
+    }
+}
+
+/// Leaves the fiber that runs on this thread until somebody resumes it. Outside of fibers it does nothing.
+#[inline]
+pub fn suspend() {
+    let link = RUNNING.get();
+    if !link.is_null() {
+        // SAFETY: set by the fiber that runs, whose stack the link lies on.
+        unsafe { &*link }.suspend(());
+        RUNNING.set(link);
+    }
+}
