@@ -178,3 +178,15 @@ unsafe fn put_sized<T: Copy>(out: *mut T, size: usize, value: &T) {
     // SAFETY: both have `known` bytes.
     unsafe { std::ptr::copy_nonoverlapping((value as *const T).cast::<u8>(), out.cast::<u8>(), known) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_at_the_boundary() {
+        let number = boundary("test", Subject::Nothing, || -> Result<()> { panic!("caught") });
+        assert_eq!(number, Code::Internal as i64);
+        assert_eq!(failure::count(), 0);
+    }
+}

@@ -134,6 +134,12 @@ fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>>
 /// Adds a chunk of free slots, unless somebody else just has.
 fn grow() -> Result<()> {
     let number = NEXT_CHUNK.load(Ordering::Acquire);
+    #[cfg(not(test))]
+    if number == 0 {
+        // A caught panic is a bug that has a code; the host's stderr is not ours to write to. The hook is that of this library's
+        // own copy of Rust's standard library: a host in Rust keeps its own.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     let directory = SLOTS.get(number as usize / DIRECTORY).ok_or(Error::with(Code::Limit, "out of handles"))?;
     if directory.get().is_none() {
         // Whoever comes second throws its own away.

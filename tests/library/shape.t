@@ -13,7 +13,7 @@ is_at_most() { # BYTES FILE
     [ "$size" -le "$1" ]
 }
 stripped_is_small() {
-    folder=$(mktemp -d) && strip -o "$folder/library" "$LIBRARY_SHARED" && is_at_most 786432 "$folder/library"
+    folder=$(mktemp -d) && strip -o "$folder/library" "$LIBRARY_SHARED" && is_at_most 655360 "$folder/library"
     verdict=$?
     rm -rf "$folder"
     return $verdict
@@ -26,5 +26,5 @@ check 'code is not relocated' lacks -d TEXTREL
 check 'it has a versioned SONAME' shows -d 'SONAME.*\[libsock\.so\.[0-9]+\]'
 check 'it needs libc and libgcc_s only' needs_only
 # A quarter of a megabyte of it is Rust's standard library, most of that the printing of panics.
-check 'stripped, it stays under 768 KiB' stripped_is_small
+check 'stripped, it stays under 640 KiB' stripped_is_small
 done_testing
