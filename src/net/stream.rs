@@ -372,9 +372,7 @@ fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
 fn write_pinned(pinned: Pinned, mut call: Call, bytes: &[u8]) -> Result<usize> {
     match pinned.socket().kind() {
         Kind::Stream if bytes.is_empty() => Ok(0),
-        Kind::Stream => {
-            send_all(&pinned, &mut call, &mut 0, bytes.len(), |descriptor, done| system::send(descriptor, &bytes[done..]))
-        }
+        Kind::Stream => send_all(&pinned, &mut call, &mut 0, bytes.len(), |descriptor, done| send_from(descriptor, bytes, done)),
         Kind::Datagram => datagram::write(&pinned, &mut call, bytes),
         _ => Err(Error::new(Code::WrongKind)),
     }
@@ -386,11 +384,25 @@ fn write_after(pinned: Pinned, bytes: &[u8], begun: crate::sys::Result<usize>) -
     let mut call = Call::new();
     let mut done = match begun {
         Ok(length) => length,
-        Err(Errno::EAGAIN) => call.ready(&pinned).map(|()| 0)?,
+        Err(Errno::EAGAIN) => 0,
         Err(errno) => return Err(pinned.transfer_error(errno)),
     };
     pinned.count(done);
-    send_all(&pinned, &mut call, &mut done, bytes.len(), |descriptor, done| system::send(descriptor, &bytes[done..]))
+    call.ready(&pinned).map_err(|error| error.after(done))?;
+    send_all(&pinned, &mut call, &mut done, bytes.len(), |descriptor, done| send_from(descriptor, bytes, done))
+}
+
+/// What one try has sent.
+enum Sent {
+    /// All that it was given.
+    All(usize),
+    /// A part: there is no room for more just now.
+    Part(usize),
+}
+
+fn send_from(descriptor: i32, bytes: &[u8], done: usize) -> crate::sys::Result<Sent> {
+    let rest = &bytes[done..];
+    system::send(descriptor, rest).map(|length| if length == rest.len() { Sent::All(length) } else { Sent::Part(length) })
 }
 
 /// Sends by `send`, from where `done` stands, until `size` bytes have gone.
@@ -400,19 +412,25 @@ fn send_all(
     call: &mut Call,
     done: &mut usize,
     size: usize,
-    mut send: impl FnMut(i32, usize) -> crate::sys::Result<usize>,
+    mut send: impl FnMut(i32, usize) -> crate::sys::Result<Sent>,
 ) -> Result<usize> {
     let socket = pinned.socket();
     socket.check_fatal()?;
     while *done < size {
         match send(socket.descriptor(), *done) {
-            Ok(length) => {
+            Ok(Sent::All(length)) => {
+                pinned.count(length);
+                *done += length;
+                continue;
+            }
+            Ok(Sent::Part(length)) => {
                 pinned.count(length);
                 *done += length;
             }
-            Err(Errno::EAGAIN) => call.ready(pinned).map_err(|error| error.after(*done))?,
+            Err(Errno::EAGAIN) => {}
             Err(errno) => return Err(pinned.transfer_error(errno).after(*done)),
         }
+        call.ready(pinned).map_err(|error| error.after(*done))?;
     }
     Ok(*done)
 }
@@ -436,10 +454,11 @@ pub fn write_parts(handle: Handle, parts: &[IoSlice]) -> Result<usize> {
             first += 1;
         }
         if done == before {
-            return system::send_parts(descriptor, &parts[first..]);
+            // One call takes a limited number of parts: what it sent is all that it took, as far as we know.
+            return system::send_parts(descriptor, &parts[first..]).map(Sent::All);
         }
         // The rest of a part that was cut goes alone.
-        system::send(descriptor, &parts[first][done - before..])
+        send_from(descriptor, &parts[first], done - before)
     })
 }
 
