@@ -6,7 +6,7 @@
 //! on a handle decides for good: a batch whose every buffer holds the longest datagram turns joining on, any other call leaves it
 //! off. Where it is on, calls that take one datagram get it from a buffer inside the library that the joined one went to.
 
-use super::address::Address;
+use super::address::{Address, Text};
 use super::error::{Code, Error, Result};
 use super::listen::{self, family_of};
 use super::local;
@@ -148,7 +148,20 @@ fn insert(socket: OwnedFd, family: Family, options: &Options, prepare: impl FnOn
 pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
     let family = pinned.socket().family();
-    send(&pinned, &mut Call::new(), |descriptor| system::send_to(descriptor, bytes, to, family))
+    let sent = send(&pinned, &mut Call::new(), |descriptor| system::send_to(descriptor, bytes, to, family));
+    sent.map_err(|error| name_receiver(error, to))
+}
+
+/// With the address that a datagram was for: the handle's own is no news to anybody.
+#[cold]
+fn name_receiver(error: Error, to: &Endpoint) -> Error {
+    match to.address() {
+        Some(address) => {
+            let text = format_args!("to {}: {}", Text(&address), error.words());
+            Error::text(error.code, text).errno(Errno(error.errno)).after(error.count)
+        }
+        None => error,
+    }
 }
 
 /// The same for a `pinned` handle that is connected.

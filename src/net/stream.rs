@@ -10,6 +10,7 @@ use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::{self, Call};
 use super::worker;
+use crate::sys::datagram::Endpoint;
 use crate::sys::socket::{self as system, Family, Shutdown, Type};
 use crate::sys::{Errno, clock, option};
 use std::io::{IoSlice, IoSliceMut};
@@ -63,9 +64,17 @@ pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
 
 #[cold]
 fn read_in_turn(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
+    if is_datagram(handle) {
+        return datagram::receive_from(handle, buffer, None);
+    }
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
     read_pinned(pinned, call, buffer)
+}
+
+/// Datagrams need no turns: several calls at once each take or send one.
+fn is_datagram(handle: Handle) -> bool {
+    registry::look(handle).is_some_and(|(socket, _)| socket.kind() == Kind::Datagram)
 }
 
 #[inline(never)]
@@ -363,6 +372,9 @@ pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
 
 #[cold]
 fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    if is_datagram(handle) {
+        return datagram::send_to(handle, bytes, &Endpoint::NONE);
+    }
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
     write_pinned(pinned, call, bytes)

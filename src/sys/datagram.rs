@@ -1,6 +1,7 @@
 //! Datagrams, one or many at a call, without ever waiting: recvfrom(2), recvmmsg(2), sendto(2), sendmmsg(2); and the offloads
 //! of udp(7): UDP_SEGMENT cuts what is sent into datagrams of one size, UDP_GRO joins such datagrams where they arrive.
 
+use super::address::{Address, Raw};
 use super::socket::Family;
 use super::{Errno, RawFd, Result, check, check_length, restart};
 use std::ffi::c_void;
@@ -39,6 +40,12 @@ pub struct Datagram {
 
 impl Endpoint {
     pub const NONE: Endpoint = Endpoint { length: 0, storage: [0; 128] };
+
+    /// None where there is none, or of a family that the library does not know.
+    pub fn address(&self) -> Option<Address> {
+        let length = usize::try_from(self.length).ok().filter(|length| *length <= self.storage.len())?;
+        Address::from_raw(&Raw { bytes: self.storage, length })
+    }
 
     fn family(&self) -> i32 {
         i32::from(libc::sa_family_t::from_ne_bytes([self.storage[0], self.storage[1]]))

@@ -132,6 +132,7 @@ static void addresses_of_the_wrong_family_and_port_are_refused(void)
     CHECK(sock_address_parse("unix:/nowhere", NULL, &path), ==, 0);
     memset(&garbage, 0xff, sizeof garbage);
     CHECK(sock_send_to(s, "x", 1, &six), ==, SOCK_EINVAL);
+    CHECK(strstr(sock_last_error(), "to [::1]:9: ") != NULL, ==, true);
     CHECK(sock_send_to(s, "x", 1, &zero), ==, SOCK_EINVAL);
     CHECK(sock_send_to(s, "x", 1, &path), ==, SOCK_EINVAL);
     CHECK(sock_send_to(s, "x", 1, &garbage), ==, SOCK_EINVAL);
@@ -708,6 +709,33 @@ static void several_threads_receive_at_once(void)
     close_both(s, a);
 }
 
+static void *read_some(void *argument)
+{
+    sock_t *s = argument;
+    char byte;
+    int64_t count = 0;
+    while (sock_read(*s, &byte, 1) == 1) count++;
+    return (void *)(intptr_t)count;
+}
+
+static void reading_threads_take_no_turns(void)
+{
+    enum { THREADS = 4, COUNT = 200 }; /* fewer than the queue holds */
+    sock_t pair[2];
+    pthread_t threads[THREADS];
+    connected_pair(pair);
+    for (int i = 0; i < THREADS; i++) threads[i] = start_thread(read_some, &pair[1]);
+    /* Each that is asleep at once could be woken by any datagram, and all are ended by a cancel. */
+    for (int i = 0; i < COUNT; i++) CHECK(sock_write(pair[0], "x", 1), ==, 1);
+    sock_info info = {.size = sizeof info};
+    WAIT_UNTIL(sock_get_info(pair[1], &info) == 0 && info.bytes_read == COUNT);
+    CHECK(sock_cancel(pair[1]), ==, 0);
+    int64_t total = 0;
+    for (int i = 0; i < THREADS; i++) total += (intptr_t)join_thread(threads[i]);
+    CHECK(total, ==, COUNT);
+    close_both(pair[0], pair[1]);
+}
+
 static void the_second_to_bind_is_refused(void)
 {
     sock_t a = bound();
@@ -903,6 +931,7 @@ static const test_case cases[] = {
     CASE(broadcast_needs_the_option),
     CASE(every_receiving_call_ends_as_streams_do),
     CASE(several_threads_receive_at_once),
+    CASE(reading_threads_take_no_turns),
     CASE(the_second_to_bind_is_refused),
     CASE(the_default_host_is_the_loopback),
     CASE(unix_datagrams_keep_boundaries_and_names),
