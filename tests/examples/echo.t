@@ -3,7 +3,7 @@
 
 from examples import *
 
-MODELS = ("threads",)
+MODELS = ("threads", "fibers")
 LIBRARY = os.path.abspath(os.environ.get("LIBRARY_SHARED", "target/release/libsock.so"))
 
 
