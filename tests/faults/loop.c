@@ -253,6 +253,7 @@ SCENARIO(closed_by_another_thread)
 SCENARIO(deadlines)
 SCENARIO(poller)
 SCENARIO(datagrams)
+SCENARIO(unix_descriptors)
 SCENARIO(server_with_threads)
 
 /* Two addresses, of which the preferred one refuses. */
@@ -267,6 +268,6 @@ static void loop_open_by_name(void)
 #define LOOP(name) { #name, loop_##name, 600 }
 static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines), LOOP(half_close_and_reset),
-    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams), LOOP(server_with_threads),
+    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams), LOOP(unix_descriptors), LOOP(server_with_threads),
 };
 TEST_MAIN(cases)

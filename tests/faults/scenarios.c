@@ -2,8 +2,10 @@
  * touches its calls. */
 #include "scenarios.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -275,7 +277,7 @@ done:
     return first_code;
 }
 
-/* ---- datagrams ---- */
+/* ---- datagrams and unix sockets ---- */
 
 int64_t datagrams(void)
 {
@@ -301,6 +303,34 @@ int64_t datagrams(void)
     CHECK(batch[0].length, ==, 4);
 done:
     close_handles(handles, 2);
+    return first_code;
+}
+
+int64_t unix_descriptors(void)
+{
+    sock_t handles[3] = { 0 };
+    char host[64], byte;
+    int pipes[2], received[2] = { -1, -1 };
+    size_t count = 0;
+    sock_credentials who;
+    CHECK(pipe2(pipes, O_CLOEXEC), ==, 0);
+    snprintf(host, sizeof host, "unix:/tmp/sock-fault-%d", (int)getpid());
+    begin();
+    STEP(handles[0] = sock_listen(host, NULL, waiting_limits()));
+    STEP(handles[1] = sock_open(host, NULL, limits()));
+    STEP(handles[2] = sock_accept(handles[0]));
+    STEP(sock_peer_credentials(handles[2], &who));
+    CHECK(who.pid, ==, getpid());
+    STEP(sock_send_fds(handles[1], "x", 1, pipes, 2));
+    STEP(sock_recv_fds(handles[2], &byte, 1, received, 2, &count));
+    CHECK(count, ==, 2);
+    CHECK(write(received[1], "through", 7), ==, 7);
+    CHECK(read(pipes[0], host, 7), ==, 7);
+done:
+    close_handles(handles, 3);
+    unlink(host + 5); /* gone already, unless the library could not */
+    close_plain(pipes, 2);
+    close_plain(received, (int)count);
     return first_code;
 }
 

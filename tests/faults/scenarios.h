@@ -22,6 +22,7 @@ int64_t closed_by_another_thread(void);
 int64_t deadlines(void);
 int64_t poller(void);
 int64_t datagrams(void);
+int64_t unix_descriptors(void);
 int64_t server_with_threads(void);
 
 #endif

@@ -334,6 +334,19 @@ static int cut(const struct iovec *parts, int count, size_t limit, struct iovec 
 VECTOR(readv)
 VECTOR(writev)
 
+/* What came with a message that its receiver is not told of. */
+static void close_received(struct msghdr *message)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+        for (size_t at = 0; at + sizeof(int) <= part->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+            int received;
+            memcpy(&received, CMSG_DATA(part) + at, sizeof received);
+            NEXT(close)(received);
+        }
+    }
+}
+
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     struct iovec fewer[PARTS];
@@ -347,8 +360,12 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     ssize_t result = NEXT(recvmsg)(fd, &copy, flags);
     copy.msg_iov = message->msg_iov;
     copy.msg_iovlen = message->msg_iovlen;
+    if (f.action == FAULT_POST) {
+        if (result >= 0) close_received(&copy);
+        return fail(f);
+    }
     *message = copy;
-    return f.action == FAULT_POST ? fail(f) : result;
+    return result;
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
