@@ -4,7 +4,7 @@ use super::handle::sock_t;
 use super::stream::check_time;
 use super::{Subject, boundary, put_sized, sized};
 use crate::net::error::{Error, Result};
-use crate::net::server::{self, Handler, Model, Options};
+use crate::net::server::{self, Model, Options};
 use std::ffi::{c_int, c_void};
 
 /// What the handlers of a server run on.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn sock_serve(
         // SAFETY: C vouches for its options.
         let options = unsafe { self::options(options) }?;
         let callback = Callback { function, context };
-        let handler: Handler = Box::new(move |connection| callback.call(connection));
+        let handler = server::handler(move |connection| callback.call(connection))?;
         server::serve(listener, handler, options)
     })
 }

@@ -18,6 +18,7 @@ use super::socket::{Kind, Socket};
 use super::wait::{self, Call};
 use crate::sys::address::interface_index;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST};
+use crate::sys::memory::boxed;
 use crate::sys::socket::{self, Family, Type};
 use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
 use std::ffi::CStr;
@@ -547,7 +548,7 @@ impl Joined {
         let mut memory = Vec::new();
         memory.try_reserve_exact(LONGEST)?;
         memory.resize(LONGEST, 0);
-        Ok(Box::new(Joined { memory, start: 0, end: 0, segment: 0, any: false, from: Endpoint::NONE }))
+        Ok(boxed(Joined { memory, start: 0, end: 0, segment: 0, any: false, from: Endpoint::NONE })?)
     }
 
     fn fill(&mut self, descriptor: RawFd, family: Option<Family>) -> sys::Result<()> {

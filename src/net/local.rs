@@ -9,6 +9,7 @@ use super::socket::Kind;
 use super::wait::{self, Call};
 use crate::sys::address::UnixName;
 use crate::sys::descriptor::{self, Credentials};
+use crate::sys::memory::boxed;
 use crate::sys::socket::{self as system, Family, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, file, process};
 use std::sync::atomic::Ordering;
@@ -75,7 +76,7 @@ pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Optio
     }
     let path = name.as_bytes();
     let status = file::status(path)?;
-    let bound = Box::new(BoundPath { name, file: status.identity, process: process::id() });
+    let bound = boxed(BoundPath { name, file: status.identity, process: process::id() })?;
     if wanted != 0 && status.mode != wanted {
         file::set_path_mode(path, wanted)?;
     }

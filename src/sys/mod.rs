@@ -15,7 +15,7 @@
 //! - `names`      the resolver and the services database
 //! - `thread`     threads that take no signals
 //! - `process`    whether the process has forked; random bits
-//! - `memory`     searching bytes
+//! - `memory`     searching bytes; boxes whose allocation may fail
 //! - `shared`     shared ownership whose allocation may fail
 //!
 //! All descriptors are close-on-exec from birth. A failed call is an [`Errno`].

@@ -1,6 +1,7 @@
 //! About this process: whether it is a fork of the one that last asked, and random bits.
 
-use super::{Errno, Result};
+use super::Result;
+use super::memory::boxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
@@ -74,12 +75,9 @@ impl<T: Send + Sync> PerProcess<T> {
         {
             return Ok(&owned.value);
         }
-        let mut room = Vec::new();
-        room.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
-        room.push(Owned { generation, value: make() });
-        let new = Box::into_raw(room.into_boxed_slice());
-        let newest = match self.current.compare_exchange(found, new.cast(), Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => new.cast(),
+        let new = Box::into_raw(boxed(Owned { generation, value: make() })?);
+        let newest = match self.current.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new,
             Err(first) => {
                 // SAFETY: the allocation above, which nobody has seen.
                 drop(unsafe { Box::from_raw(new) });

@@ -1,9 +1,10 @@
 //! Shared ownership whose allocation may fail: `Arc` and `Weak` that report the lack of memory instead of ending the process.
 
-use super::{Errno, Result};
+use super::Result;
+use super::memory::boxed;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 struct Inner<T> {
@@ -32,10 +33,9 @@ unsafe impl<T: Send + Sync> Sync for Weak<T> {}
 impl<T> Shared<T> {
     /// Fails with ENOMEM.
     pub fn new(value: T) -> Result<Shared<T>> {
-        let mut place = Vec::new();
-        place.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
-        place.push(Inner { owners: AtomicUsize::new(1), observers: AtomicUsize::new(1), value: ManuallyDrop::new(value) });
-        Ok(Shared(NonNull::from(Box::leak(place.into_boxed_slice())).cast()))
+        let (owners, observers) = (AtomicUsize::new(1), AtomicUsize::new(1));
+        let inner = boxed(Inner { owners, observers, value: ManuallyDrop::new(value) })?;
+        Ok(Shared(NonNull::from(Box::leak(inner))))
     }
 
     fn inner(&self) -> &Inner<T> {
@@ -89,9 +89,8 @@ impl<T> Drop for Weak<T> {
     fn drop(&mut self) {
         if self.inner().observers.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
-            let place = ptr::slice_from_raw_parts_mut(self.0.as_ptr(), 1);
-            // SAFETY: the slice of one that `new` leaked; nobody knows it any more.
-            drop(unsafe { Box::from_raw(place) });
+            // SAFETY: the box that `new` leaked; nobody knows it any more.
+            drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Threads of the library: they never take a signal that is meant for the host program.
 
+use super::memory::boxed;
 use super::{Errno, Result};
 use std::ffi::{CStr, c_void};
 use std::mem::ManuallyDrop;
@@ -56,10 +57,7 @@ struct Start<F> {
 /// Starts a thread with all signals blocked. `name` has at most 15 bytes; `stack` is in bytes, 0: the system's default. `work` is
 /// dropped where it fails. Unlike std's, this reports the lack of memory.
 pub fn spawn<F: FnOnce() + Send + 'static>(name: &'static CStr, stack: usize, work: F) -> Result<Thread> {
-    let mut room = Vec::new();
-    room.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
-    room.push(Start { name, work });
-    let start = Box::into_raw(room.into_boxed_slice()).cast::<Start<F>>();
+    let start = Box::into_raw(boxed(Start { name, work })?);
     // A thread inherits the mask of the one that starts it.
     let mask = Mask::block_all();
     let created = match create(stack, run::<F>, start.cast()) {
@@ -70,26 +68,17 @@ pub fn spawn<F: FnOnce() + Send + 'static>(name: &'static CStr, stack: usize, wo
     drop(mask);
     if created.is_err() {
         // SAFETY: no thread has it.
-        drop(unsafe { take(start) });
+        drop(unsafe { Box::from_raw(start) });
     }
     created
 }
 
-/// # Safety
-/// `start` was made by [`spawn`] and is taken once.
-unsafe fn take<F>(start: *mut Start<F>) -> Option<Start<F>> {
-    // SAFETY: the caller says so: a boxed slice of one.
-    let room = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, 1)) };
-    room.into_vec().pop()
-}
-
 extern "C" fn run<F: FnOnce() + Send + 'static>(start: *mut c_void) -> *mut c_void {
     // SAFETY: what spawn gave this thread, and no other.
-    if let Some(Start { name, work }) = unsafe { take(start.cast::<Start<F>>()) } {
-        // SAFETY: the calling thread, and a NUL-terminated string.
-        unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
-        let _ = catch_unwind(AssertUnwindSafe(work));
-    }
+    let Start { name, work } = *unsafe { Box::from_raw(start.cast::<Start<F>>()) };
+    // SAFETY: the calling thread, and a NUL-terminated string.
+    unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+    let _ = catch_unwind(AssertUnwindSafe(work));
     std::ptr::null_mut()
 }
 

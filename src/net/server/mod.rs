@@ -13,6 +13,7 @@ use super::socket::Kind;
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
 use super::{local, log};
+use crate::sys::memory::boxed;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family, Shutdown};
 use crate::sys::thread::Thread;
@@ -40,6 +41,10 @@ pub struct Options {
 }
 
 pub type Handler = Box<dyn Fn(Handle) + Send + Sync>;
+
+pub fn handler(work: impl Fn(Handle) + Send + Sync + 'static) -> Result<Handler> {
+    Ok(boxed(work)?)
+}
 
 /// How long a connection whose handler has returned is kept for a peer that still sends, at most, and while nothing comes.
 /// Milliseconds.
