@@ -165,6 +165,10 @@ static void set_up(fixture *f)
     good_poller = f->poller;
     good_file = f->file;
     CHECK(sock_address_parse("127.0.0.1", "9", &address), ==, 0);
+    /* A thread that has waited keeps what it waited with, as long as there are handles. */
+    CHECK(sock_set_timeout(f->pair[0], SOCK_READ, 1), ==, 0);
+    CHECK(sock_read(f->pair[0], buffer, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_set_timeout(f->pair[0], SOCK_READ, SOCK_FOREVER), ==, 0);
     f->descriptors = open_descriptors();
 }
 
