@@ -74,10 +74,11 @@ $(BUILD)/tests/memcheck/%: $(BUILD)/tests/shared/%
 
 include $(wildcard make/*.mk)
 
-test: all $(TEST_PREREQUISITES) ## build and run every test
+test: all ## build and run every test
+	@$(MAKE) --no-print-directory --silent --jobs=$(TEST_JOBS) $(TEST_PREREQUISITES)
 	@tests/run $(TEST_JOBS) $(TAP_SCRIPTS) $(SHARED_TESTS) $(STATIC_TESTS) $(UNDER_MEMCHECK)
 
-check-deep:: all $(TEST_PREREQUISITES) ## the long forms of the tests: hours
+check-deep:: all $(SHARED_TESTS) ## the long forms of the tests: hours
 	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)
 
 check-deep-sample:: $(BUILD)/tests/shared/handles ## a sample of the deep checks, the same for the same SOCK_TEST_SEED
