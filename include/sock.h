@@ -1302,8 +1302,8 @@ int64_t sock_send_to(sock_t s,
  *         connected socket, once for each time that the peer's machine refused a datagram; SOCK_ETIMEDOUT, SOCK_ECANCELED,
  *         SOCK_ECLOSED
  *
- * Blocks until its timeout or deadline; any thread, several at once: each datagram goes to one of them. recvfrom(2). Since
- * 0.1.
+ * Blocks until its timeout or deadline; any thread, several at once: each datagram goes to one of them. recvfrom(2).
+ * Since 0.1.
  */
 int64_t sock_recv_from(sock_t s,
                        void *buffer,
@@ -1322,8 +1322,8 @@ int64_t sock_recv_from(sock_t s,
  * @return how many were sent: less than `count` if a later one failed, whose error comes if it is sent again as the first;
  *         else the code for the first, as sock_send_to. Where an entry was sent in part, `length` tells how much.
  *
- * Blocks until all are sent, one failed, or its timeout or deadline; any thread, several at once. sendmmsg(2), udp(7). Since
- * 0.1.
+ * Blocks until all are sent, one failed, or its timeout or deadline; any thread, several at once. sendmmsg(2), udp(7).
+ * Since 0.1.
  */
 int64_t sock_send_batch(sock_t s,
                         struct sock_datagram *datagrams,
@@ -1332,9 +1332,9 @@ int64_t sock_send_batch(sock_t s,
 /**
  * Receives many datagrams with few system calls: waits for one, and takes what else is there.
  *
- * If the first receiving call on a handle is this one, with every buffer of 65527 bytes (the longest datagram) or more, the
- * kernel may join datagrams of one size from one sender from then on (GRO), which is much faster: `segment` tells. All other
- * calls, and batches with smaller buffers, always get single datagrams.
+ * If the first receiving call on a handle is this one, with every buffer of 65527 bytes (the longest datagram; on an IPv4
+ * socket 65507) or more, the kernel may join datagrams of one size from one sender from then on (GRO), which is much faster:
+ * `segment` tells. All other calls, and batches with smaller buffers, always get single datagrams.
  *
  * @param s a datagram socket
  * @param datagrams `data` and `size` of each are read, everything else is set in those received

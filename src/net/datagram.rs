@@ -17,7 +17,7 @@ use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call};
 use crate::sys::address::interface_index;
-use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST};
+use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::memory::boxed;
 use crate::sys::socket::{self, Family, Type};
 use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
@@ -492,7 +492,8 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
     if datagrams.is_empty() {
         return Ok(0);
     }
-    let large = datagrams.iter().all(|datagram| datagram.size() >= LONGEST);
+    let longest = if pinned.socket().family() == Some(Family::V4) { LONGEST_V4 } else { LONGEST };
+    let large = datagrams.iter().all(|datagram| datagram.size() >= longest);
     let joined = ask_for_joined(&pinned, large);
     if joined && (!large || pinned.socket().buffered() > 0) {
         drop(pinned);

@@ -13,9 +13,11 @@ use std::ptr::null_mut;
 pub const BATCH: usize = 64;
 /// The longest datagram there is, in bytes of data: UDP over IPv6 (RFC 8200). A joined one is no longer.
 pub const LONGEST: usize = 65527;
-/// What the kernel takes for one segmented send: UDP_MAX_SEGMENTS, and a datagram of IPv4.
+/// The longest over IPv4.
+pub const LONGEST_V4: usize = 65507;
+/// What the kernel takes for one segmented send: UDP_MAX_SEGMENTS, and no more than a datagram of IPv4.
 const MOST_SEGMENTS: usize = 64;
-const LONGEST_SEGMENTED: usize = 65507;
+const LONGEST_SEGMENTED: usize = LONGEST_V4;
 /// In [`Datagram::flags`]: the datagram was longer than the buffer.
 pub const TRUNCATED: u32 = 1;
 
