@@ -1,0 +1,36 @@
+#!/bin/sh
+# The harness sees what it is there to see: every way to fail is reported as failed, with its reason.
+. tests/tap.sh
+
+report=$("$BUILD/tests/harness/failing")
+verdict=$?
+
+reports() { printf '%s\n' "$report" | grep -E "$1"; }
+fails() { # CASE REASON
+    check "$1 is a failure" reports "^not ok [0-9]+ - $1\$"
+    check "$1: $2" reports "^#.*$2"
+}
+lists_the_cases() { [ "$("$BUILD/tests/harness/failing" --list | wc -l)" -eq 13 ]; }
+runs_one_case() { [ "$("$BUILD/tests/harness/failing" passes)" = "ok 1 - passes
+1..1" ]; }
+knows_no_such_case() { ! "$BUILD/tests/harness/failing" no_such_case >/dev/null; }
+
+check 'a case that holds passes' reports '^ok 1 - passes$'
+check 'a skipped case says why' reports '^ok [0-9]+ - is_skipped # SKIP it is only a test$'
+fails fails_a_check '-1 \(SOCK_EINVAL\) against 5'
+fails leaves_a_descriptor_open 'was left open'
+fails closes_a_descriptor 'descriptor 0 was closed'
+fails writes_to_stderr 'was written to stdout or stderr: surprise'
+fails writes_to_stdout 'was written to stdout or stderr: surprise'
+fails crashes 'killed by signal 11'
+fails exits_by_itself 'exit status 7'
+fails leaves_a_thread_running 'threads before'
+fails leaves_a_handle_open '1 handles are still alive'
+fails never_ends 'no end after 1 s'
+fails fails_in_a_thread 'argument != NULL'
+check 'the plan is complete' reports '^1\.\.13$'
+check 'the exit status says that something failed' test "$verdict" -eq 1
+check 'the cases can be listed' lists_the_cases
+check 'a case can be run alone' runs_one_case
+check 'a case that does not exist is no success' knows_no_such_case
+done_testing
