@@ -502,7 +502,8 @@ typedef struct sock_options {
      */
     int fast_open;
     /**
-     * Take over a unix path that nobody answers at. Default on. Listen and bind on "unix:".
+     * Take over a unix path that nobody answers at, holding the lock of its directory (flock(2)) meanwhile: of many that try at
+     * once one succeeds. Default on. Listen and bind on "unix:".
      */
     int unix_replace;
     /**
@@ -951,7 +952,8 @@ sock_t sock_open(const char *host,
  * @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as for sock_open
  * @param options or NULL for all defaults
  * @return a handle for sock_accept, sock_serve or a poller; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES, SOCK_EEXIST for
- *         a unix path that is in use or no socket, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+ *         a unix path that is in use or no socket, SOCK_EBUSY where another program keeps the directory of a stale one locked,
+ *         SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
  *
  * Blocks only where `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
  */

@@ -100,7 +100,8 @@ pub struct sock_options {
     /// anything was sent, and that nobody answers shows later; do not use it where the peer speaks first. Default off. Open,
     /// listen.
     pub fast_open: c_int,
-    /// Take over a unix path that nobody answers at. Default on. Listen and bind on "unix:".
+    /// Take over a unix path that nobody answers at, holding the lock of its directory (flock(2)) meanwhile: of many that try at
+    /// once one succeeds. Default on. Listen and bind on "unix:".
     pub unix_replace: c_int,
     /// Permission bits of the unix path, which never has any more; 0 = the umask's. Listen and bind on "unix:".
     pub unix_mode: c_int,

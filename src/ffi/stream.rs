@@ -46,7 +46,8 @@ pub unsafe extern "C" fn sock_open(host: *const c_char, port: *const c_char, opt
 /// @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as for sock_open
 /// @param options or NULL for all defaults
 /// @return a handle for sock_accept, sock_serve or a poller; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES, SOCK_EEXIST for
-///         a unix path that is in use or no socket, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+///         a unix path that is in use or no socket, SOCK_EBUSY where another program keeps the directory of a stale one locked,
+///         SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
 ///
 /// Blocks only where `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
 #[unsafe(no_mangle)]

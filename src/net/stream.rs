@@ -516,6 +516,10 @@ pub fn buffered(handle: Handle) -> usize {
 
 pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream, Kind::Datagram])?;
+    if pinned.socket().kind() == Kind::Datagram {
+        // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
+        system::peer_address(pinned.descriptor())?;
+    }
     Ok(system::shutdown(pinned.descriptor(), directions)?)
 }
 

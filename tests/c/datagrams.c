@@ -705,6 +705,27 @@ static void every_receiving_call_ends_as_streams_do(void)
     context(NULL);
 }
 
+static void an_unconnected_socket_is_not_shut_down(void)
+{
+    char byte = 0;
+    sock_t s = bound(), pair[2];
+    sock_address own = address_of(s);
+    call c = {.run = call_recv_from, .socket = s, .buffer = &byte, .size = 1};
+    call_start(&c);
+    call_wait_asleep(&c);
+    CHECK(sock_shutdown(s, SOCK_READ | SOCK_WRITE), ==, SOCK_ENOTCONN);
+    CHECK(sock_send_to(s, "x", 1, &own), ==, 1);
+    CHECK(call_join(&c), ==, 1); /* a datagram, and not the nothing that a shutdown leaves */
+    CHECK(byte, ==, 'x');
+    CHECK(sock_close(s), ==, 0);
+    connected_pair(pair);
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    CHECK(sock_write(pair[0], "x", 1), ==, SOCK_EPIPE);
+    CHECK(sock_write(pair[1], "y", 1), ==, 1);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    close_both(pair[0], pair[1]);
+}
+
 static void several_threads_receive_at_once(void)
 {
     enum { THREADS = 4 };
@@ -953,6 +974,7 @@ static const test_case cases[] = {
     CASE(data_of_any_size_is_segmented),
     CASE(broadcast_needs_the_option),
     CASE(every_receiving_call_ends_as_streams_do),
+    CASE(an_unconnected_socket_is_not_shut_down),
     CASE(several_threads_receive_at_once),
     CASE(reading_threads_take_no_turns),
     CASE(the_second_to_bind_is_refused),

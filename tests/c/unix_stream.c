@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -228,6 +229,33 @@ static void only_one_of_many_takes_over(void)
     remove_folder();
 }
 
+static int64_t call_listen(call *c) { return sock_listen(c->host, NULL, NULL); }
+
+/* Who takes over holds the directory's lock, which anybody may hold for a while; bound paths need no lock. */
+static void a_takeover_waits_for_the_directory(void)
+{
+    make_folder();
+    leave_a_stale_socket();
+    int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(flock(directory, LOCK_EX), ==, 0);
+    call c = { .run = call_listen, .host = host };
+    call_start(&c);
+    call_wait_asleep(&c);
+    CHECK(c.done, ==, 0);
+    char other[160];
+    snprintf(other, sizeof other, "unix:%s/other", folder);
+    sock_t free_path = sock_listen(other, NULL, NULL);
+    CHECK(free_path, >, 0);
+    CHECK(flock(directory, LOCK_UN), ==, 0);
+    sock_t listener = call_join(&c);
+    CHECK(listener, >, 0);
+    expect_echo(listener);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(sock_close(free_path), ==, 0);
+    close(directory);
+    remove_folder();
+}
+
 static void a_childs_close_leaves_the_path(void)
 {
     make_folder();
@@ -425,6 +453,7 @@ static const test_case cases[] = {
     CASE(what_is_not_a_stale_socket_is_not_taken_over),
     CASE(the_path_of_a_crashed_listener_is_taken_over),
     CASE(only_one_of_many_takes_over),
+    CASE(a_takeover_waits_for_the_directory),
     CASE(a_childs_close_leaves_the_path),
     CASE(permissions_are_as_asked_whatever_the_umask),
     CASE(the_umask_is_never_changed),
