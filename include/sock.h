@@ -1188,6 +1188,47 @@ sock_t sock_try_accept(sock_t listener);
 size_t sock_buffered(sock_t s);
 
 /**
+ * Sends a file, or a part of it, without copying it through this process where the system can do that.
+ *
+ * @param s a stream
+ * @param fd the file: regular, or anything that can be read: a pipe, a terminal, a socket. It stays the caller's.
+ * @param offset in bytes: where in the file to begin, its own position staying as it is; -1 = at its own position, which moves on.
+ *        What has no positions, such as a pipe, takes 0 and -1 alike.
+ * @param size in bytes; -1 = to the end of the file
+ * @return how many bytes were sent; SOCK_EEOF if the file ended before `size`, SOCK_EINVAL if `fd` is not open for reading or
+ *         cannot be read at an offset, SOCK_ESYS if reading it failed, SOCK_ENOMEM, and what sock_write returns. After a failure
+ *         sock_last_count tells how many were sent.
+ *
+ * Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something; any thread. sendfile(2).
+ * Since 0.1.
+ */
+int64_t sock_send_file(sock_t s,
+                       int fd,
+                       int64_t offset,
+                       int64_t size);
+
+/**
+ * Passes on everything that two streams receive, each to the other, until both have ended.
+ *
+ * First goes what has been read ahead. The end of one stream is passed on as the end of writing to the other (as sock_shutdown does),
+ * while the other direction goes on. The bytes stay inside the kernel where it can do that (splice(2)).
+ *
+ * When one side cannot be written to any more, what still comes from it is passed on to its end. When receiving fails, what came before
+ * is passed on, and the relay ends without telling the other side that the stream was whole. After any failure the streams
+ * are fit only to be closed: bytes may have been on their way.
+ *
+ * @param a a stream
+ * @param b another stream
+ * @return how many bytes were passed on in all; SOCK_EINVAL if `a` is `b`, SOCK_ETIMEDOUT, SOCK_ECONNRESET, SOCK_EPIPE, SOCK_ECANCELED,
+ *         SOCK_ECLOSED, SOCK_ENOMEM. After a failure sock_last_count tells how many were passed on.
+ *
+ * Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it. Timeouts count from the last byte
+ * that moved in any direction: they end a relay that is silent. Any thread. Since 0.1.
+ */
+int64_t sock_relay(sock_t a,
+                   sock_t b);
+
+/**
  * Sets how long each call may take from now on; calls already blocked in that direction heed it too.
  *
  * The time runs from when a call first has to wait. A deadline may be set as well: whichever comes first ends the call with

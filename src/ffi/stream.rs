@@ -5,7 +5,7 @@ use super::options::{options, sock_options};
 use super::{Subject, boundary, check_buffer, input, output, place, request};
 use crate::net::error::{Error, Result};
 use crate::net::stream::{self, Directions};
-use crate::net::{listen, race, registry};
+use crate::net::{listen, race, registry, relay};
 use crate::sys::socket::Shutdown;
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
@@ -335,6 +335,51 @@ pub extern "C" fn sock_try_accept(listener: sock_t) -> sock_t {
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_buffered(s: sock_t) -> usize {
     boundary("buffered", Subject::Nothing, || Ok(stream::buffered(s))) as usize
+}
+
+/// Sends a file, or a part of it, without copying it through this process where the system can do that.
+///
+/// @param s a stream
+/// @param fd the file: regular, or anything that can be read: a pipe, a terminal, a socket. It stays the caller's.
+/// @param offset in bytes: where in the file to begin, its own position staying as it is; -1 = at its own position, which moves on.
+///        What has no positions, such as a pipe, takes 0 and -1 alike.
+/// @param size in bytes; -1 = to the end of the file
+/// @return how many bytes were sent; SOCK_EEOF if the file ended before `size`, SOCK_EINVAL if `fd` is not open for reading or
+///         cannot be read at an offset, SOCK_ESYS if reading it failed, SOCK_ENOMEM, and what sock_write returns. After a failure
+///         sock_last_count tells how many were sent.
+///
+/// Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something; any thread. sendfile(2).
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -> i64 {
+    boundary("send_file", Subject::Handle(s), || {
+        if offset < -1 || size < -1 || offset.checked_add(size).is_none() {
+            return Err(Error::invalid("the offset or the size is negative, and not -1, or their sum is too large"));
+        }
+        let sent = relay::send_file(s, fd, (offset >= 0).then_some(offset), (size >= 0).then_some(size as u64))?;
+        Ok(sent as i64)
+    })
+}
+
+/// Passes on everything that two streams receive, each to the other, until both have ended.
+///
+/// First goes what has been read ahead. The end of one stream is passed on as the end of writing to the other (as sock_shutdown does),
+/// while the other direction goes on. The bytes stay inside the kernel where it can do that (splice(2)).
+///
+/// When one side cannot be written to any more, what still comes from it is passed on to its end. When receiving fails, what came before
+/// is passed on, and the relay ends without telling the other side that the stream was whole. After any failure the streams
+/// are fit only to be closed: bytes may have been on their way.
+///
+/// @param a a stream
+/// @param b another stream
+/// @return how many bytes were passed on in all; SOCK_EINVAL if `a` is `b`, SOCK_ETIMEDOUT, SOCK_ECONNRESET, SOCK_EPIPE, SOCK_ECANCELED,
+///         SOCK_ECLOSED, SOCK_ENOMEM. After a failure sock_last_count tells how many were passed on.
+///
+/// Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it. Timeouts count from the last byte
+/// that moved in any direction: they end a relay that is silent. Any thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
+    boundary("relay", Subject::Handle(a), || Ok(relay::relay(a, b)? as i64))
 }
 
 /// Sets how long each call may take from now on; calls already blocked in that direction heed it too.

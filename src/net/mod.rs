@@ -19,6 +19,7 @@ pub mod poller;
 pub mod race;
 mod read_ahead;
 pub mod registry;
+pub mod relay;
 mod resolve;
 mod scope;
 pub mod server;

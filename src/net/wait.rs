@@ -11,7 +11,7 @@ use super::worker::{self, Ticket};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
 use crate::sys::shared::{Shared, Weak};
-use crate::sys::{Errno, clock, process};
+use crate::sys::{Errno, RawFd, clock, process};
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Mutex;
@@ -391,6 +391,70 @@ impl Call {
         }
     }
 
+    /// Waits until a descriptor is ready that is no handle's, as long as the call on `pinned` may.
+    pub fn other(&mut self, pinned: &Pinned, descriptor: RawFd, events: i16) -> Result<()> {
+        self.until_ready(&[pinned], &mut [Watch::new(descriptor, events)])
+    }
+
+    /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first timeout or deadline
+    /// of any ends it.
+    pub fn any(&mut self, sides: &[&Pinned]) -> Result<()> {
+        const TWO: usize = 2;
+        let mut watches = [const { Watch::new(-1, 0) }; TWO];
+        let mut seen = [0; TWO];
+        for (place, pinned) in sides.iter().take(TWO).enumerate() {
+            watches[place] = Watch::new(pinned.descriptor(), pinned.events());
+            seen[place] = pinned.side().stirs.load(Ordering::SeqCst);
+        }
+        let count = sides.len().min(TWO);
+        if worker::in_fiber() {
+            poll_until(&mut watches[..count], 0)?;
+            return if watches.iter().any(Watch::ready) { Ok(()) } else { self.any_stirred(sides, &seen[..count]) };
+        }
+        self.until_ready(sides, &mut watches[..count])
+    }
+
+    /// Fails if the call may not go on, on any of its handles; lets others go on first.
+    pub fn breathe(&mut self, sides: &[&Pinned]) -> Result<()> {
+        worker::breathe();
+        self.check_all(sides).map(drop)
+    }
+
+    /// Something has moved: the timeouts run again from the next wait.
+    pub fn restart(&mut self) {
+        self.started = 0;
+    }
+
+    /// Fails if the call may not wait any longer on any of its handles, else says until when it may.
+    fn check_all(&mut self, sides: &[&Pinned]) -> Result<i64> {
+        sides.iter().try_fold(NEVER, |end, pinned| Ok(end.min(self.check(pinned)?)))
+    }
+
+    fn until_ready(&mut self, sides: &[&Pinned], watches: &mut [Watch]) -> Result<()> {
+        let waker = Waker::current()?;
+        let _places = Places::take(&waker, sides)?;
+        loop {
+            let end = self.check_all(sides)?;
+            waker.park(watches, end)?;
+            if watches.iter().any(Watch::ready) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn any_stirred(&mut self, sides: &[&Pinned], seen: &[u64]) -> Result<()> {
+        let waker = Waker::current()?;
+        let _places = Places::take(&waker, sides)?;
+        loop {
+            let end = self.check_all(sides)?;
+            sides.iter().try_for_each(|pinned| worker::register(pinned))?;
+            if sides.iter().zip(seen).any(|(pinned, seen)| pinned.side().stirs.load(Ordering::SeqCst) != *seen) {
+                return Ok(());
+            }
+            waker.park(&mut [], end)?;
+        }
+    }
+
     /// Waits for `milliseconds` and no readiness, for calls that try again by themselves.
     pub fn pause(&mut self, pinned: &Pinned, milliseconds: i64) -> Result<()> {
         let over = after(clock::now(), milliseconds);
@@ -476,6 +540,29 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.pinned.side().waiters.quit(&self.waker, |_| {});
+    }
+}
+
+/// Places in the lists of several handles.
+struct Places<'a> {
+    waker: &'a Waker,
+    taken: &'a [&'a Pinned],
+}
+
+impl<'a> Places<'a> {
+    fn take(waker: &'a Waker, sides: &'a [&'a Pinned]) -> Result<Places<'a>> {
+        let mut places = Places { waker, taken: &[] };
+        for (count, pinned) in sides.iter().enumerate() {
+            pinned.side().waiters.join(waker.clone(), For::Readiness, || {})?;
+            places.taken = &sides[..=count];
+        }
+        Ok(places)
+    }
+}
+
+impl Drop for Places<'_> {
+    fn drop(&mut self) {
+        self.taken.iter().for_each(|pinned| pinned.side().waiters.quit(self.waker, |_| {}));
     }
 }
 

@@ -14,6 +14,7 @@
 //! - `clock`      monotonic nanoseconds
 //! - `names`      the resolver and the services database
 //! - `thread`     threads that take no signals
+//! - `transfer`   bytes that move inside the kernel
 //! - `process`    whether the process has forked; random bits
 //! - `memory`     searching bytes; boxes whose allocation may fail
 //! - `shared`     shared ownership whose allocation may fail
@@ -36,6 +37,7 @@ pub mod process;
 pub mod shared;
 pub mod socket;
 pub mod thread;
+pub mod transfer;
 
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

@@ -43,7 +43,7 @@ pub const MULTIPATH: i32 = 262;
 
 const BIRTH: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
 
-fn own(descriptor: libc::c_int) -> OwnedFd {
+pub(super) fn own(descriptor: libc::c_int) -> OwnedFd {
     // SAFETY: a system call has just made this descriptor for us; nobody else owns it.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

@@ -1,0 +1,378 @@
+//! Bytes from one descriptor to another: files into streams, and two streams into each other. They stay inside the kernel where it
+//! can do that, and are copied where it cannot.
+
+use super::error::{Code, Error, Result};
+use super::registry::{self, Direction, Handle, Pinned};
+use super::socket::Kind;
+use super::wait::Call;
+use crate::sys::poll::{self, Watch};
+use crate::sys::socket::{self as system, Shutdown};
+use crate::sys::transfer::{self, NoPipeSignal, Pipe};
+use crate::sys::{Errno, RawFd};
+
+/// The size of the buffer between two sockets. More gains nothing; the pipe's usual 64 KiB cost a tenth.
+const PIPE: usize = 256 * 1024;
+/// The size of a buffer for copying.
+const COPY: usize = 64 * 1024;
+/// How often one direction goes on before the other has its turn.
+const ROUNDS: usize = 16;
+/// The most that one sendfile is asked for: it takes less than 2 GiB.
+const PORTION: u64 = 1 << 30;
+
+/// Whether an error means that the kernel cannot do it this way: not for these descriptors, not in this kernel, not permitted.
+fn cannot(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM | Errno::ESPIPE)
+}
+
+fn buffer() -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(COPY)?;
+    buffer.resize(COPY, 0);
+    Ok(buffer)
+}
+
+/// Sends a part of a file: from `offset`, or from the file's own position; `size` bytes, or all there are.
+pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<u64>) -> Result<u64> {
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
+    pinned.socket().check_fatal()?;
+    let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(u64::MAX), done: 0 };
+    let result = sending.run();
+    let done = sending.done;
+    match result {
+        Err(error) => Err(error.after(done as usize)),
+        Ok(()) if size.is_some_and(|size| done < size) => {
+            Err(Error::with(Code::EndOfStream, "the file ended before that").after(done as usize))
+        }
+        Ok(()) => Ok(done),
+    }
+}
+
+struct Sending<'a> {
+    pinned: &'a Pinned,
+    call: Call,
+    file: RawFd,
+    offset: Option<i64>,
+    left: u64,
+    done: u64,
+}
+
+impl Sending<'_> {
+    fn run(&mut self) -> Result<()> {
+        let quiet = NoPipeSignal::new();
+        while self.left > 0 {
+            self.pinned.socket().keep_from_blocking()?;
+            let portion = self.left.min(PORTION) as usize;
+            match transfer::send_file(self.pinned.descriptor(), self.file, self.offset.as_mut(), portion) {
+                Ok(0) => return Ok(()),
+                Ok(length) => self.moved(length),
+                Err(Errno::EAGAIN) => self.call.ready(self.pinned)?,
+                Err(errno) if cannot(errno) => return self.copy(),
+                Err(Errno::EBADF) => return Err(not_open()),
+                Err(errno) => {
+                    if errno == Errno::EPIPE {
+                        quiet.take();
+                    }
+                    return Err(self.pinned.transfer_error(errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn moved(&mut self, length: usize) {
+        self.pinned.count(length);
+        self.done += length as u64;
+        self.left -= length as u64;
+    }
+
+    /// What sendfile cannot take: pipes, sockets, terminals.
+    fn copy(&mut self) -> Result<()> {
+        let mut buffer = buffer()?;
+        while self.left > 0 {
+            let size = self.left.min(buffer.len() as u64) as usize;
+            let length = self.read(&mut buffer[..size])?;
+            if length == 0 {
+                return Ok(());
+            }
+            let mut rest = &buffer[..length];
+            while !rest.is_empty() {
+                match system::send(self.pinned.descriptor(), rest) {
+                    Ok(sent) => {
+                        self.moved(sent);
+                        rest = &rest[sent..];
+                    }
+                    Err(Errno::EAGAIN) => self.call.ready(self.pinned)?,
+                    Err(errno) => return Err(self.pinned.transfer_error(errno)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            let mut watch = [Watch::new(self.file, poll::IN)];
+            poll::poll(&mut watch, Some(0))?;
+            if !watch[0].ready() {
+                self.call.other(self.pinned, self.file, poll::IN)?;
+            }
+            match transfer::read(self.file, self.offset, buffer) {
+                Ok(length) => {
+                    self.offset = self.offset.map(|offset| offset + length as i64);
+                    return Ok(length);
+                }
+                Err(Errno::EAGAIN) => {}
+                // What has no positions is at its beginning wherever it stands.
+                Err(Errno::ESPIPE) if self.offset == Some(0) => self.offset = None,
+                Err(Errno::ESPIPE) => return Err(Error::invalid("the file cannot be read at an offset").errno(Errno::ESPIPE)),
+                Err(Errno::EBADF) => return Err(not_open()),
+                // Not the socket's error, whatever its number means there.
+                Err(errno) => return Err(Error::with(Code::System, "the file could not be read").errno(errno)),
+            }
+        }
+    }
+}
+
+fn not_open() -> Error {
+    Error::invalid("the file is not open for reading").errno(Errno::EBADF)
+}
+
+/// Passes everything on that two streams receive, each to the other, until both have ended. How many bytes that were.
+pub fn relay(one: Handle, other: Handle) -> Result<u64> {
+    if one == other {
+        return Err(Error::invalid("a stream cannot be relayed to itself"));
+    }
+    let mut call = Call::new();
+    // In one order, whichever way round they are named: two relays of the same streams do not wait for each other for ever.
+    let mut enter = |handle, direction| registry::pin_for_turn(handle, direction, &mut call)?.expect(&[Kind::Stream]);
+    let (low, high) = (one.min(other), one.max(other));
+    let low = [enter(low, Direction::Read)?, enter(low, Direction::Write)?];
+    let high = [enter(high, Direction::Read)?, enter(high, Direction::Write)?];
+    low[0].socket().check_fatal()?;
+    high[0].socket().check_fatal()?;
+    let mut flows = [Flow::new(&low[0], &high[1]), Flow::new(&high[0], &low[1])];
+    let result = run(&mut flows, &mut call);
+    let moved = flows[0].moved + flows[1].moved;
+    result.map(|()| moved).map_err(|error| error.after(moved as usize))
+}
+
+fn run(flows: &mut [Flow; 2], call: &mut Call) -> Result<()> {
+    let quiet = NoPipeSignal::new();
+    loop {
+        let before = flows[0].moved + flows[1].moved;
+        flows[0].advance(&quiet)?;
+        flows[1].advance(&quiet)?;
+        if flows[0].moved + flows[1].moved > before {
+            // The timeouts are for silence in both directions.
+            call.restart();
+        }
+        let busy = flows.iter().any(|flow| flow.needs == Needs::Time);
+        let wait = |call: &mut Call, sides: &[&Pinned]| if busy { call.breathe(sides) } else { call.any(sides) };
+        match [flows[0].side(), flows[1].side()] {
+            [Some(one), Some(other)] => wait(call, &[one, other])?,
+            [Some(one), None] | [None, Some(one)] => wait(call, &[one])?,
+            [None, None] => break,
+        }
+    }
+    match flows.iter_mut().find_map(|flow| flow.failed.take()) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// What a direction waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Input,
+    Output,
+    /// Only that the other direction had its turn.
+    Time,
+    /// Nothing any more.
+    Nothing,
+}
+
+/// One direction of a relay.
+struct Flow<'a> {
+    from: &'a Pinned,
+    to: &'a Pinned,
+    /// Made when there is something to put into it.
+    buffer: Option<Buffer>,
+    needs: Needs,
+    /// The last read left nothing behind: the next one waits first, which saves a try that would fail.
+    drained: bool,
+    /// What came after the last byte: the end of the stream, or an error.
+    end: Option<Result<()>>,
+    /// Why nothing can be written any more. The other direction goes on: what the peer has sent before it stopped reading counts.
+    failed: Option<Error>,
+    moved: u64,
+}
+
+enum Buffer {
+    Kernel { pipe: Pipe, held: usize },
+    Memory { bytes: Vec<u8>, start: usize, end: usize },
+}
+
+impl Buffer {
+    fn new() -> Result<Buffer> {
+        match Pipe::new(PIPE as i32) {
+            Ok(pipe) => Ok(Buffer::Kernel { pipe, held: 0 }),
+            // Out of descriptors, say.
+            Err(_) => Buffer::in_memory(),
+        }
+    }
+
+    fn in_memory() -> Result<Buffer> {
+        Ok(Buffer::Memory { bytes: buffer()?, start: 0, end: 0 })
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Buffer::Kernel { held, .. } => *held,
+            Buffer::Memory { start, end, .. } => end - start,
+        }
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn new(from: &'a Pinned, to: &'a Pinned) -> Flow<'a> {
+        Flow { from, to, buffer: None, needs: Needs::Input, drained: false, end: None, failed: None, moved: 0 }
+    }
+
+    /// Which side is to be waited for.
+    fn side(&self) -> Option<&'a Pinned> {
+        match self.needs {
+            Needs::Input => Some(self.from),
+            Needs::Output | Needs::Time => Some(self.to),
+            Needs::Nothing => None,
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.from.socket().buffered() + self.buffer.as_ref().map_or(0, Buffer::held)
+    }
+
+    /// Moves what can be moved without waiting. Fails where the source did, when all that came before it has been passed on.
+    fn advance(&mut self, quiet: &NoPipeSignal) -> Result<()> {
+        if self.needs == Needs::Nothing {
+            return Ok(());
+        }
+        for _ in 0..ROUNDS {
+            let goes_on = if self.held() > 0 {
+                self.send(quiet)?
+            } else if let Some(end) = self.end.take() {
+                self.needs = Needs::Nothing;
+                end?;
+                // Where the other side is gone already there is nobody to be told.
+                let _ = system::shutdown(self.to.descriptor(), Shutdown::Write);
+                false
+            } else if self.drained {
+                (self.drained, self.needs) = (false, Needs::Input);
+                false
+            } else {
+                self.receive()?
+            };
+            if !goes_on {
+                return Ok(());
+            }
+        }
+        self.needs = Needs::Time;
+        Ok(())
+    }
+
+    /// Receives into the empty buffer. False where there is nothing now.
+    fn receive(&mut self) -> Result<bool> {
+        let (socket, descriptor) = (self.from.socket(), self.from.descriptor());
+        let (received, size) = match self.buffer.take().map_or_else(Buffer::new, Ok)? {
+            Buffer::Kernel { pipe, .. } => {
+                socket.keep_from_blocking()?;
+                let received = pipe.fill(descriptor, PIPE);
+                if received.is_err_and(cannot) {
+                    self.buffer = Some(Buffer::in_memory()?);
+                    return Ok(true);
+                }
+                self.buffer = Some(Buffer::Kernel { pipe, held: received.unwrap_or(0) });
+                (received, PIPE)
+            }
+            Buffer::Memory { mut bytes, .. } => {
+                let received = system::receive(descriptor, &mut bytes, 0);
+                self.buffer = Some(Buffer::Memory { bytes, start: 0, end: received.unwrap_or(0) });
+                (received, COPY)
+            }
+        };
+        match received {
+            Ok(length) => {
+                self.from.received(length);
+                self.drained = length < size;
+                if length == 0 {
+                    self.end = Some(Ok(()));
+                }
+            }
+            Err(Errno::EAGAIN) => {
+                self.needs = Needs::Input;
+                return Ok(false);
+            }
+            Err(errno) => self.end = Some(Err(self.from.transfer_error(errno))),
+        }
+        Ok(true)
+    }
+
+    /// Sends from what was read ahead, then from the buffer. False where nothing more can be sent now, or ever.
+    fn send(&mut self, quiet: &NoPipeSignal) -> Result<bool> {
+        let descriptor = self.to.descriptor();
+        let sent = if self.from.socket().buffered() > 0 {
+            self.from.socket().with_read_ahead(|ahead| {
+                let sent = system::send(descriptor, ahead.bytes());
+                ahead.drop_head(sent.unwrap_or(0));
+                sent
+            })
+        } else {
+            match &mut self.buffer {
+                None => Ok(0),
+                Some(Buffer::Memory { bytes, start, end }) => {
+                    let sent = system::send(descriptor, &bytes[*start..*end]);
+                    *start += sent.unwrap_or(0);
+                    sent
+                }
+                Some(Buffer::Kernel { pipe, held }) => {
+                    self.to.socket().keep_from_blocking()?;
+                    let sent = pipe.drain(descriptor, *held);
+                    if sent.is_err_and(cannot) {
+                        self.buffer = Some(in_memory(pipe, *held)?);
+                        return Ok(true);
+                    }
+                    *held -= sent.unwrap_or(0);
+                    sent
+                }
+            }
+        };
+        match sent {
+            Ok(length) => {
+                self.to.count(length);
+                self.moved += length as u64;
+                return Ok(true);
+            }
+            Err(Errno::EAGAIN) => self.needs = Needs::Output,
+            Err(errno) => {
+                if errno == Errno::EPIPE {
+                    quiet.take();
+                }
+                self.failed = Some(self.to.transfer_error(errno));
+                self.needs = Needs::Nothing;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What a pipe holds, taken out of it for a socket that splice cannot write to.
+fn in_memory(pipe: &Pipe, held: usize) -> Result<Buffer> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(held.max(COPY))?;
+    bytes.resize(held.max(COPY), 0);
+    let mut end = 0;
+    while end < held {
+        end += pipe.read(&mut bytes[end..held])?;
+    }
+    Ok(Buffer::Memory { bytes, start: 0, end })
+}

@@ -1,0 +1,364 @@
+/* Two streams into each other: sock_relay. The relay runs in a thread between two far ends. */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "harness.h"
+
+/* far[0] <-> near[0] <-relay-> near[1] <-> far[1] */
+typedef struct line {
+    sock_t far[2], near[2];
+    call relay;
+} line;
+
+static int64_t call_relay(call *c) { return sock_relay(c->socket, (sock_t)c->number); }
+
+static void join_ends(line *l, make_pair make)
+{
+    sock_t pair[2];
+    for (int i = 0; i < 2; i++) {
+        make(pair);
+        l->far[i] = pair[0];
+        l->near[i] = pair[1];
+    }
+}
+
+static void start_relay(line *l)
+{
+    l->relay = (call){ .run = call_relay, .socket = l->near[0], .number = l->near[1] };
+    call_start(&l->relay);
+}
+
+static void close_line(line *l)
+{
+    for (int i = 0; i < 2; i++) {
+        CHECK(sock_close(l->far[i]), ==, 0);
+        CHECK(sock_close(l->near[i]), ==, 0);
+    }
+}
+
+static void send_text(sock_t s, const char *text) { CHECK(sock_write(s, text, strlen(text)), ==, strlen(text)); }
+
+static void expect_text(sock_t s, const char *text)
+{
+    char got[64];
+    CHECK(sock_read_exact(s, got, strlen(text)), ==, strlen(text));
+    CHECK(memcmp(got, text, strlen(text)), ==, 0);
+}
+
+static void expect_end(sock_t s)
+{
+    char byte;
+    CHECK(sock_read(s, &byte, 1), ==, 0);
+}
+
+static void each_end_is_passed_on_while_the_other_goes_on(make_pair make)
+{
+    line l;
+    sock_info info = { .size = sizeof info };
+    join_ends(&l, make);
+    start_relay(&l);
+    send_text(l.far[0], "question");
+    expect_text(l.far[1], "question");
+    CHECK(sock_shutdown(l.far[0], SOCK_WRITE), ==, 0);
+    expect_end(l.far[1]);
+    call_wait_asleep(&l.relay);
+    send_text(l.far[1], "the answer");
+    expect_text(l.far[0], "the answer");
+    CHECK(sock_shutdown(l.far[1], SOCK_WRITE), ==, 0);
+    expect_end(l.far[0]);
+    CHECK(call_join(&l.relay), ==, 18);
+    CHECK(sock_get_info(l.near[0], &info), ==, 0);
+    CHECK(info.bytes_read, ==, 8);
+    CHECK(info.bytes_written, ==, 10);
+    close_line(&l);
+}
+OVER_BOTH(each_end_is_passed_on_while_the_other_goes_on)
+
+static void what_was_read_ahead_goes_first(make_pair make)
+{
+    line l;
+    char text[16];
+    join_ends(&l, make);
+    send_text(l.far[0], "first\nsecond\nthi");
+    CHECK(sock_read_line(l.near[0], text, sizeof text), ==, 5);
+    CHECK(sock_buffered(l.near[0]), ==, 10);
+    start_relay(&l);
+    send_text(l.far[0], "rd\n");
+    expect_text(l.far[1], "second\nthird\n");
+    CHECK(sock_close(l.far[0]), ==, 0);
+    expect_end(l.far[1]);
+    CHECK(sock_close(l.far[1]), ==, 0);
+    CHECK(call_join(&l.relay), ==, 13);
+    CHECK(sock_close(l.near[0]), ==, 0);
+    CHECK(sock_close(l.near[1]), ==, 0);
+}
+OVER_BOTH(what_was_read_ahead_goes_first)
+
+/* ---- much, both ways at once ---- */
+
+typedef struct half { sock_t s; size_t size; } half;
+
+static void *send_pattern(void *argument)
+{
+    half *h = argument;
+    char chunk[7919];
+    for (size_t done = 0; done < h->size;) {
+        size_t size = h->size - done < sizeof chunk ? h->size - done : sizeof chunk;
+        pattern(chunk, size, done);
+        CHECK(sock_write(h->s, chunk, size), ==, size);
+        done += size;
+    }
+    CHECK(sock_shutdown(h->s, SOCK_WRITE), ==, 0);
+    return NULL;
+}
+
+static void *expect_pattern(void *argument)
+{
+    half *h = argument;
+    char chunk[65536];
+    size_t done = 0;
+    for (int64_t got; (got = sock_read(h->s, chunk, sizeof chunk)) != 0; done += (size_t)got) {
+        CHECK(got, >, 0);
+        CHECK(pattern_mismatch(chunk, (size_t)got, done), ==, got);
+    }
+    CHECK(done, ==, h->size);
+    return NULL;
+}
+
+static void relay_much(line *l)
+{
+    size_t size = under_memcheck() ? 1 << 20 : 24 << 20;
+    half halves[2] = { { l->far[0], size }, { l->far[1], size / 3 } };
+    half arriving[2] = { { l->far[1], size }, { l->far[0], size / 3 } };
+    pthread_t threads[4];
+    start_relay(l);
+    for (int i = 0; i < 2; i++) {
+        threads[i] = start_thread(send_pattern, &halves[i]);
+        threads[2 + i] = start_thread(expect_pattern, &arriving[i]);
+    }
+    for (int i = 0; i < 4; i++) join_thread(threads[i]);
+    CHECK(call_join(&l->relay), ==, size + size / 3);
+}
+
+static void much_passes_both_ways_at_once(make_pair make)
+{
+    line l;
+    join_ends(&l, make);
+    relay_much(&l);
+    close_line(&l);
+}
+OVER_BOTH(much_passes_both_ways_at_once)
+
+/* Without descriptors for pipes it copies. */
+static void it_does_without_pipes(void)
+{
+    line l;
+    struct rlimit limit, before;
+    join_ends(&l, tcp_pair);
+    CHECK(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    limit = before;
+    int free = dup(0);
+    CHECK(close(free), ==, 0);
+    limit.rlim_cur = (rlim_t)free;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    relay_much(&l);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    close_line(&l);
+}
+
+/* The open file of an adopted socket is in blocking mode; afterwards it is again. */
+static void adopted_sockets_are_relayed(void)
+{
+    line l;
+    join_ends(&l, tcp_pair);
+    for (int i = 0; i < 2; i++) {
+        int fd = sock_release_fd(l.near[i]);
+        CHECK(fd, >=, 0);
+        CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), ==, 0);
+        l.near[i] = sock_from_fd(fd);
+        CHECK(l.near[i], >, 0);
+    }
+    relay_much(&l);
+    int fd = sock_release_fd(l.near[0]);
+    CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0);
+    raw_close(fd);
+    CHECK(sock_close(l.near[1]), ==, 0);
+    CHECK(sock_close(l.far[0]), ==, 0);
+    CHECK(sock_close(l.far[1]), ==, 0);
+}
+
+/* ---- how it ends otherwise ---- */
+
+static void silence_ends_it_at_the_timeout(make_pair make)
+{
+    line l;
+    join_ends(&l, make);
+    CHECK(sock_set_timeout(l.near[1], SOCK_READ, 100), ==, 0);
+    int64_t began = now_ms();
+    CHECK(sock_relay(l.near[0], l.near[1]), ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - began, >=, 100);
+    CHECK(sock_last_count(), ==, 0);
+    CHECK(sock_set_timeout(l.near[1], SOCK_READ, SOCK_FOREVER), ==, 0);
+    CHECK(sock_set_deadline(l.near[0], SOCK_READ, 100), ==, 0);
+    start_relay(&l);
+    send_text(l.far[1], "some");
+    expect_text(l.far[0], "some");
+    CHECK(call_join(&l.relay), ==, SOCK_ETIMEDOUT);
+    CHECK(l.relay.last_count, ==, 4);
+    close_line(&l);
+}
+OVER_BOTH(silence_ends_it_at_the_timeout)
+
+/* The timeout counts from the last byte of either direction. */
+static void what_moves_is_not_silent(void)
+{
+    line l;
+    join_ends(&l, tcp_pair);
+    for (int i = 0; i < 2; i++) CHECK(sock_set_timeout(l.near[i], SOCK_READ | SOCK_WRITE, 1000), ==, 0);
+    start_relay(&l);
+    for (int i = 0; i < 15; i++) {
+        send_text(l.far[0], "drop");
+        expect_text(l.far[1], "drop");
+        sleep_ms(100);
+    }
+    CHECK(atomic_load(&l.relay.done), ==, false);
+    CHECK(call_join(&l.relay), ==, SOCK_ETIMEDOUT);
+    CHECK(l.relay.last_count, ==, 60);
+    close_line(&l);
+}
+
+static void cancel_and_close_end_it(make_pair make)
+{
+    for (int i = 0; i < 4; i++) {
+        line l;
+        join_ends(&l, make);
+        start_relay(&l);
+        call_wait_asleep(&l.relay);
+        int64_t began = now_ms();
+        CHECK(i < 2 ? sock_cancel(l.near[i]) : sock_close(l.near[i - 2]), ==, 0);
+        CHECK(call_join(&l.relay), ==, i < 2 ? SOCK_ECANCELED : SOCK_ECLOSED);
+        CHECK(now_ms() - began, <, 1000);
+        if (i >= 2) l.near[i - 2] = l.far[i - 2];
+        for (int end = 0; end < 2; end++) {
+            CHECK(sock_close(l.near[end]), ==, 0);
+            if (l.far[end] != l.near[end]) CHECK(sock_close(l.far[end]), ==, 0);
+        }
+    }
+}
+OVER_BOTH(cancel_and_close_end_it)
+
+static void a_reset_is_reported_after_what_came_before_it(void)
+{
+    line l;
+    char text[8];
+    sock_t listener = listen_local();
+    int raw = raw_connect(port_of(listener));
+    join_ends(&l, tcp_pair);
+    CHECK(sock_close(l.far[0]), ==, 0);
+    CHECK(sock_close(l.near[0]), ==, 0);
+    l.near[0] = sock_accept(listener);
+    CHECK(l.near[0], >, 0);
+    raw_send(raw, "last", 4);
+    start_relay(&l);
+    expect_text(l.far[1], "last");
+    raw_reset(raw);
+    CHECK(call_join(&l.relay), ==, SOCK_ECONNRESET);
+    CHECK(l.relay.last_count, ==, 4);
+    CHECK(sock_read(l.near[0], text, sizeof text), ==, SOCK_ECONNRESET);
+    /* The other side was not told that the stream is whole. */
+    CHECK(sock_set_timeout(l.far[1], SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(l.far[1], text, sizeof text), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_close(l.near[0]), ==, 0);
+    CHECK(sock_close(l.near[1]), ==, 0);
+    CHECK(sock_close(l.far[1]), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+/* A side that reads no more: what it had to say still comes, and no signal does. */
+static void a_side_that_stops_reading_is_heard_out(void)
+{
+    line l;
+    struct sigaction was;
+    sigset_t set;
+    join_ends(&l, unix_pair);
+    CHECK(sigaction(SIGPIPE, NULL, &was), ==, 0);
+    CHECK(was.sa_handler == SIG_DFL, ==, true); /* a SIGPIPE would be the end of this process */
+    CHECK(sock_shutdown(l.far[1], SOCK_READ), ==, 0);
+    start_relay(&l);
+    send_text(l.far[0], "in vain");
+    send_text(l.far[1], "still here");
+    expect_text(l.far[0], "still here");
+    CHECK(sock_shutdown(l.far[1], SOCK_WRITE), ==, 0);
+    expect_end(l.far[0]);
+    CHECK(call_join(&l.relay), ==, SOCK_EPIPE);
+    CHECK(l.relay.last_count, ==, 10);
+    CHECK(sigpending(&set), ==, 0);
+    CHECK(sigismember(&set, SIGPIPE), ==, 0);
+    close_line(&l);
+}
+
+static void the_callers_signal_mask_stays_as_it_is(void)
+{
+    line l;
+    sigset_t before, after;
+    join_ends(&l, tcp_pair);
+    for (int i = 0; i < 2; i++) CHECK(sock_shutdown(l.far[i], SOCK_WRITE), ==, 0);
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &before), ==, 0);
+    CHECK(sock_relay(l.near[0], l.near[1]), ==, 0);
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &after), ==, 0);
+    for (int i = 1; i < 32; i++) CHECK(sigismember(&after, i), ==, sigismember(&before, i));
+    close_line(&l);
+}
+
+static void bad_arguments_are_refused(void)
+{
+    line l;
+    sock_t listener = listen_local();
+    join_ends(&l, tcp_pair);
+    CHECK(sock_relay(l.near[0], l.near[0]), ==, SOCK_EINVAL);
+    CHECK(sock_relay(l.near[0], 0), ==, SOCK_EHANDLE);
+    CHECK(sock_relay(-1, l.near[0]), ==, SOCK_EHANDLE);
+    CHECK(sock_relay(l.near[0], listener), ==, SOCK_ETYPE);
+    CHECK(sock_relay(listener, l.near[0]), ==, SOCK_ETYPE);
+    send_text(l.far[0], "ok");
+    expect_text(l.near[0], "ok");
+    CHECK(sock_close(listener), ==, 0);
+    close_line(&l);
+}
+
+/* A second relay of the same two, the other way round, waits for the first to end. */
+static void two_relays_of_the_same_streams_take_turns(void)
+{
+    line l;
+    join_ends(&l, tcp_pair);
+    start_relay(&l);
+    call_wait_asleep(&l.relay);
+    call second = { .run = call_relay, .socket = l.near[1], .number = l.near[0] };
+    call_start(&second);
+    call_wait_asleep(&second);
+    send_text(l.far[0], "once");
+    expect_text(l.far[1], "once");
+    for (int i = 0; i < 2; i++) CHECK(sock_shutdown(l.far[i], SOCK_WRITE), ==, 0);
+    int64_t results[2] = { call_join(&l.relay), call_join(&second) };
+    CHECK(results[0] + results[1], ==, 4);
+    close_line(&l);
+}
+
+static const test_case cases[] = {
+    BOTH_CASES(each_end_is_passed_on_while_the_other_goes_on),
+    BOTH_CASES(what_was_read_ahead_goes_first),
+    BOTH_CASES(much_passes_both_ways_at_once),
+    CASE(it_does_without_pipes),
+    CASE(adopted_sockets_are_relayed),
+    BOTH_CASES(silence_ends_it_at_the_timeout),
+    CASE(what_moves_is_not_silent),
+    BOTH_CASES(cancel_and_close_end_it),
+    CASE(a_reset_is_reported_after_what_came_before_it),
+    CASE(a_side_that_stops_reading_is_heard_out),
+    CASE(the_callers_signal_mask_stays_as_it_is),
+    CASE(bad_arguments_are_refused),
+    CASE(two_relays_of_the_same_streams_take_turns),
+};
+TEST_MAIN(cases)
