@@ -6,10 +6,10 @@ use super::{Subject, boundary, check_buffer, input, output, place, request};
 use crate::net::error::{Error, Result};
 use crate::net::stream::{self, Directions};
 use crate::net::{listen, race, registry, relay};
+use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::Shutdown;
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
-use std::io::{IoSlice, IoSliceMut};
 
 /// Connects a stream.
 ///
@@ -245,8 +245,8 @@ pub unsafe extern "C" fn sock_readv(s: sock_t, parts: *const iovec, count: c_int
         // SAFETY: C vouches for its array.
         let parts = unsafe { input(parts, part_count(count)?) }?;
         check_parts(parts)?;
-        // SAFETY: IoSliceMut is an iovec, as std promises, and C vouches for the buffers. They are written, the array is not.
-        let parts = unsafe { std::slice::from_raw_parts_mut(parts.as_ptr().cast_mut().cast::<IoSliceMut>(), parts.len()) };
+        // SAFETY: PartMut is an iovec, and C vouches for the buffers. They are written, the array is not.
+        let parts = unsafe { std::slice::from_raw_parts_mut(parts.as_ptr().cast_mut().cast::<PartMut>(), parts.len()) };
         stream::read_parts(s, parts)
     })
 }
@@ -265,8 +265,8 @@ pub unsafe extern "C" fn sock_writev(s: sock_t, parts: *const iovec, count: c_in
         // SAFETY: C vouches for its array.
         let parts = unsafe { input(parts, part_count(count)?) }?;
         check_parts(parts)?;
-        // SAFETY: IoSlice is an iovec, as std promises, and C vouches for the buffers.
-        let parts = unsafe { std::slice::from_raw_parts(parts.as_ptr().cast::<IoSlice>(), parts.len()) };
+        // SAFETY: Part is an iovec, and C vouches for the buffers.
+        let parts = unsafe { std::slice::from_raw_parts(parts.as_ptr().cast::<Part>(), parts.len()) };
         stream::write_parts(s, parts)
     })
 }

@@ -19,10 +19,10 @@ use super::wait::{self, Call};
 use crate::sys::address::interface_index;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::memory::boxed;
+use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family, Type};
 use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
 use std::ffi::CStr;
-use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 
@@ -170,7 +170,7 @@ pub fn write(pinned: &Pinned, call: &mut Call, bytes: &[u8]) -> Result<usize> {
     send(pinned, call, |descriptor| socket::send(descriptor, bytes))
 }
 
-pub fn write_parts(pinned: &Pinned, call: &mut Call, parts: &[IoSlice]) -> Result<usize> {
+pub fn write_parts(pinned: &Pinned, call: &mut Call, parts: &[Part]) -> Result<usize> {
     if parts.len() > socket::PARTS {
         return Err(Error::invalid("a datagram has at most 1024 parts"));
     }
@@ -385,7 +385,7 @@ pub fn read(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
     received(pinned, whole, size)
 }
 
-pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [IoSliceMut]) -> Result<usize> {
+pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [PartMut]) -> Result<usize> {
     if parts.len() > socket::PARTS {
         return Err(Error::invalid("a datagram has at most 1024 parts"));
     }
@@ -402,7 +402,7 @@ pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [IoSliceMut]) ->
 pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
     let size = buffer.len();
     let whole = match arrive_joined(pinned) {
-        true => with_next(pinned, Some(call), false, |bytes, _| scatter(bytes, &mut [IoSliceMut::new(buffer)]))?,
+        true => with_next(pinned, Some(call), false, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?,
         false => {
             let flags = socket::PEEK | socket::TRUNCATED_LENGTH;
             receive(pinned, call, |descriptor| socket::receive(descriptor, buffer, flags))?
@@ -415,7 +415,7 @@ pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
 pub fn try_read(pinned: &Pinned, buffer: &mut [u8]) -> Result<usize> {
     let size = buffer.len();
     let whole = match arrive_joined(pinned) {
-        true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [IoSliceMut::new(buffer)]))?,
+        true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?,
         false => {
             pinned.socket().check_unreported()?;
             socket::receive(pinned.descriptor(), buffer, socket::TRUNCATED_LENGTH)
@@ -426,7 +426,7 @@ pub fn try_read(pinned: &Pinned, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// Fills the buffers in order with as much as fits. The length of all.
-fn scatter(bytes: &[u8], parts: &mut [IoSliceMut]) -> usize {
+fn scatter(bytes: &[u8], parts: &mut [PartMut]) -> usize {
     let mut rest = bytes;
     for part in parts {
         let (head, tail) = rest.split_at(rest.len().min(part.len()));
@@ -576,7 +576,7 @@ fn receive_one(pinned: &Pinned, call: &mut Call, buffer: &mut [u8], from: Option
         if let Some(from) = from {
             *from = *sender;
         }
-        scatter(bytes, &mut [IoSliceMut::new(buffer)])
+        scatter(bytes, &mut [PartMut::new(buffer)])
     })?;
     received(pinned, whole, size)
 }

@@ -11,9 +11,9 @@ use super::socket::Kind;
 use super::wait::{self, Call};
 use super::worker;
 use crate::sys::datagram::Endpoint;
+use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self as system, Family, Shutdown, Type};
 use crate::sys::{Errno, clock, option};
-use std::io::{IoSlice, IoSliceMut};
 use std::sync::atomic::Ordering;
 
 /// After this many reads in a row that had to wait, reads wait first…
@@ -291,7 +291,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// What is there, into several buffers.
-pub fn read_parts(handle: Handle, parts: &mut [IoSliceMut]) -> Result<usize> {
+pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
     let mut call = Call::new();
     let size = parts.iter().map(|part| part.len()).sum();
     if size == 0 {
@@ -448,7 +448,7 @@ fn send_all(
 }
 
 /// All of `parts`, in order.
-pub fn write_parts(handle: Handle, parts: &[IoSlice]) -> Result<usize> {
+pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
     let mut call = Call::new();
     let size = parts.iter().map(|part| part.len()).sum();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;

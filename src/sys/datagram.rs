@@ -379,10 +379,10 @@ fn send_messages(descriptor: RawFd, messages: &mut [MaybeUninit<libc::mmsghdr>])
 }
 
 /// recvmsg(2) into several buffers: the datagram's whole length.
-pub fn receive_parts(descriptor: RawFd, parts: &mut [std::io::IoSliceMut]) -> Result<usize> {
+pub fn receive_parts(descriptor: RawFd, parts: &mut [super::part::PartMut]) -> Result<usize> {
     // SAFETY: all zeros is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = parts.as_mut_ptr().cast(); // IoSliceMut is an iovec, as std promises
+    message.msg_iov = parts.as_mut_ptr().cast(); // PartMut is an iovec
     message.msg_iovlen = parts.len() as _;
     // SAFETY: `message` names writable buffers.
     restart(|| check_length(unsafe { libc::recvmsg(descriptor, &mut message, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }))

@@ -2,8 +2,8 @@
 //! descriptor that is in blocking mode; nothing raises SIGPIPE.
 
 use super::address::{Address, Raw};
+use super::part::{Part, PartMut};
 use super::{AsRawFd, Errno, OwnedFd, RawFd, Result, check, check_length, restart};
-use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::FromRawFd;
 
 /// Address families.
@@ -170,18 +170,18 @@ fn message(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
 pub const PARTS: usize = 1024;
 
 /// recvmsg(2) into several buffers without waiting. Descriptors that come along are closed by the kernel.
-pub fn receive_parts(descriptor: RawFd, parts: &mut [IoSliceMut]) -> Result<usize> {
+pub fn receive_parts(descriptor: RawFd, parts: &mut [PartMut]) -> Result<usize> {
     let count = parts.len().min(PARTS);
-    // IoSliceMut is an iovec, as std promises.
+    // PartMut is an iovec.
     let mut message = message(parts.as_mut_ptr().cast(), count);
     // SAFETY: `message` names `count` writable buffers.
     restart(|| check_length(unsafe { libc::recvmsg(descriptor, &mut message, libc::MSG_DONTWAIT) }))
 }
 
 /// sendmsg(2) from several buffers without waiting and without SIGPIPE.
-pub fn send_parts(descriptor: RawFd, parts: &[IoSlice]) -> Result<usize> {
+pub fn send_parts(descriptor: RawFd, parts: &[Part]) -> Result<usize> {
     let count = parts.len().min(PARTS);
-    // IoSlice is an iovec, as std promises; sendmsg does not write to it.
+    // Part is an iovec; sendmsg does not write to it.
     let message = message(parts.as_ptr().cast_mut().cast(), count);
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: `message` names `count` readable buffers.
