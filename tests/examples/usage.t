@@ -4,19 +4,18 @@
 from examples import *
 
 NAMES = sorted(name[:-2] for name in os.listdir("c_examples") if name.endswith(".c"))
-PROGRAM_OF_NETWORK = {"http_get": ["127.0.0.1", "{port}", "/"], "dns_query": ["127.0.0.1", "{port}", "localhost"],
+CLIENTS = {"http_get": ["127.0.0.1", "{port}", "/"], "dns_query": ["127.0.0.1", "{port}", "localhost"],
                       "echo_client": ["127.0.0.1", "{port}"], "sockcat": ["127.0.0.1", "{port}"],
                       "ssh_banner": ["127.0.0.1", "{port}"], "telnet": ["127.0.0.1", "{port}"],
                       "smtp_send": ["127.0.0.1", "{port}", "a@example.org", "b@example.org"]}
 SERVERS = {"echo_server": ["127.0.0.1", "{port}"], "chat_server": ["127.0.0.1", "{port}"],
            "http_server": ["127.0.0.1", "{port}"], "sockcat": ["-l", "127.0.0.1", "{port}"],
            "port_forward": ["127.0.0.1", "{port}", "127.0.0.1", "1"]}
-PROGRAM_OF_NETWORK = {name: arguments for name, arguments in PROGRAM_OF_NETWORK.items() if name in NAMES}
-SERVERS = {name: arguments for name, arguments in SERVERS.items() if name in NAMES}
 
 
 @case
 def help_goes_to_standard_output():
+    assert len(NAMES) >= 12
     for name in NAMES:
         status, output, errors = run(name, "--help")
         equal((name, status, errors), (name, 0, b""))
@@ -41,7 +40,7 @@ def too_many_arguments_are_wrong_arguments():
 
 @case
 def unknown_options_are_wrong_arguments():
-    for name in {"http_get", "http_server", "sockcat", "echo_server"} & set(NAMES):
+    for name in ("http_get", "http_server", "sockcat", "echo_server"):
         status, output, errors = run(name, "-x", "127.0.0.1", "1")
         equal((name, status, output), (name, 2, b""))
         contains(errors, b"usage: " + name.encode())
@@ -53,8 +52,6 @@ def numbers_are_checked():
                       ["http_get", "-t", "-5", "h", "1", "/"], ["http_server", "-t", "1x", "1"],
                       ["http_server", "-m", "processes", "1"], ["sockcat", "-w", "", "h", "1"],
                       ["echo_server", "-m", "processes", "1"]):
-        if arguments[0] not in NAMES:
-            continue
         status, output, errors = run(*arguments)
         equal((arguments, status, output), (arguments, 2, b""))
 
@@ -62,7 +59,7 @@ def numbers_are_checked():
 @case
 def a_refused_connection_is_told_in_full():
     port = str(free_port())
-    for name, arguments in PROGRAM_OF_NETWORK.items():
+    for name, arguments in CLIENTS.items():
         status, output, errors = run(name, *[word.format(port=port) for word in arguments])
         equal((name, status, output), (name, 1, b""))
         contains(errors, f"{name}: ".encode())
