@@ -165,6 +165,15 @@ inline std::error_code make_error_code(sock_error code) noexcept
     return sock::make_error_code(static_cast<std::int64_t>(code));
 }
 
+#if defined(__cpp_exceptions) && (defined(__GLIBCXX__) || defined(_LIBCPP_VERSION))
+/** @cond */
+namespace __cxxabiv1 {
+struct __cxa_eh_globals;
+extern "C" __cxa_eh_globals *__cxa_get_globals() noexcept;
+}
+/** @endcond */
+#endif
+
 namespace sock {
 
 namespace detail {
@@ -233,11 +242,58 @@ template <class Owner> Owner owner(sock_t handle)
 template <class Call> auto or_throw(Call call)
 {
     std::error_code code;
-    auto result = call(code);
-    if (code)
-        raise(code);
-    return result;
+    if constexpr (std::is_void_v<decltype(call(code))>) {
+        call(code);
+        if (code)
+            raise(code);
+    } else {
+        auto result = call(code);
+        if (code)
+            raise(code);
+        return result;
+    }
 }
+
+#if defined(__cpp_exceptions) && (defined(__GLIBCXX__) || defined(_LIBCPP_VERSION))
+/**
+ * For as long as it lives, the exceptions that are being handled here are out of the thread's list of them. In a
+ * fiber, others run on this thread while a call waits, and would put theirs on top: what was caught first would be
+ * ended by whoever is done first. The two words are those of the Itanium C++ ABI, section 2.2.2.
+ */
+class Aside {
+public:
+    Aside() noexcept : list_(reinterpret_cast<List *>(__cxxabiv1::__cxa_get_globals())), mine_(*list_) { *list_ = List{}; }
+    ~Aside() { *list_ = mine_; }
+    Aside(const Aside &) = delete;
+    Aside &operator=(const Aside &) = delete;
+
+private:
+    struct List {
+        void *caught;
+        unsigned int uncaught;
+    };
+
+    List *list_; /* a fiber stays on its thread */
+    List mine_;
+};
+#else
+class Aside {
+public:
+    Aside() noexcept {}
+    ~Aside() {}
+};
+#endif
+
+/** A handle for a call that may wait: it converts to the handle, and stands aside until the call is over. */
+class Waiting {
+public:
+    explicit Waiting(sock_t handle) noexcept : handle_(handle) {}
+    operator sock_t() const noexcept { return handle_; }
+
+private:
+    Aside aside_;
+    sock_t handle_;
+};
 
 } // namespace detail
 
@@ -384,7 +440,10 @@ inline std::vector<Address> resolve(Text host, Text port, const Options &options
     std::vector<sock_address> found(16);
     std::size_t count = 0;
     for (int round = 0; round < 4; round++) { /* the answer may grow between two lookups, but not for ever */
-        count = detail::count(sock_resolve(host.c_str(), port.c_str(), &raw, found.data(), found.size()), code);
+        {
+            const detail::Aside aside; /* not for longer: making room may throw */
+            count = detail::count(sock_resolve(host.c_str(), port.c_str(), &raw, found.data(), found.size()), code);
+        }
         if (count <= found.size())
             break;
         found.resize(count);
@@ -435,16 +494,13 @@ public:
     /** Closes at once; calls blocked in other threads end with SOCK_ECLOSED. Closing an empty object is nothing. */
     void close()
     {
-        std::error_code code;
-        close(code);
-        if (code)
-            detail::raise(code);
+        detail::or_throw([this](std::error_code &code) { close(code); });
     }
 
     void close(std::error_code &code) noexcept
     {
         const sock_t handle = release();
-        detail::count(handle > 0 ? sock_close(handle) : SOCK_OK, code);
+        detail::count(handle > 0 ? sock_close(detail::Waiting(handle)) : SOCK_OK, code);
     }
 
     /** Ends every call that waits, now and later, with SOCK_ECANCELED. */
@@ -465,6 +521,9 @@ public:
     }
 
 protected:
+    /** For calls that may wait. */
+    detail::Waiting waiting() const noexcept { return detail::Waiting(handle()); }
+
     /** For functions that end a handle themselves: forgets it, unless another thread closed it meanwhile. */
     void forget(sock_t ended) noexcept { handle_.compare_exchange_strong(ended, 0); }
 
@@ -473,7 +532,7 @@ private:
     {
         const sock_t old = handle_.exchange(next);
         if (old > 0)
-            sock_close(old);
+            sock_close(detail::Waiting(old));
     }
 
     std::atomic<sock_t> handle_{0}; /* atomic because close() may meet a call in another thread */
@@ -593,13 +652,13 @@ public:
     /** Connects. With a null port, host is the whole address: "example.com:443", "[::1]:80", "unix:/run/x". */
     static Socket open(Text host, Text port, const Options &options = {})
     {
-        const sock_options raw = options.raw();
-        return detail::owner<Socket>(sock_open(host.c_str(), port.c_str(), &raw));
+        return detail::or_throw([&](std::error_code &code) { return open(host, port, options, code); });
     }
 
     static Socket open(Text host, Text port, const Options &options, std::error_code &code) noexcept
     {
         const sock_options raw = options.raw();
+        const detail::Aside aside;
         return detail::owner<Socket>(sock_open(host.c_str(), port.c_str(), &raw), code);
     }
 
@@ -629,37 +688,46 @@ public:
     /* -- reading -- */
 
     /** What is there, waiting for the first byte; 0 is the end of the stream. */
-    std::size_t read(void *buffer, std::size_t size) { return detail::count(sock_read(handle(), buffer, size)); }
+    std::size_t read(void *buffer, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return read(buffer, size, code); });
+    }
 
     std::size_t read(void *buffer, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_read(handle(), buffer, size), code);
+        return detail::count(sock_read(waiting(), buffer, size), code);
     }
 
     /** All of it, or SOCK_EEOF. */
     std::size_t read_exact(void *buffer, std::size_t size)
     {
-        return detail::count(sock_read_exact(handle(), buffer, size));
+        return detail::or_throw([&](std::error_code &code) { return read_exact(buffer, size, code); });
     }
 
     std::size_t read_exact(void *buffer, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_read_exact(handle(), buffer, size), code);
+        return detail::count(sock_read_exact(waiting(), buffer, size), code);
     }
 
     /** Like read, and leaves it there. */
-    std::size_t peek(void *buffer, std::size_t size) { return detail::count(sock_peek(handle(), buffer, size)); }
+    std::size_t peek(void *buffer, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return peek(buffer, size, code); });
+    }
 
     std::size_t peek(void *buffer, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_peek(handle(), buffer, size), code);
+        return detail::count(sock_peek(waiting(), buffer, size), code);
     }
 
-    std::size_t readv(const struct iovec *parts, int count) { return detail::count(sock_readv(handle(), parts, count)); }
+    std::size_t readv(const struct iovec *parts, int count)
+    {
+        return detail::or_throw([&](std::error_code &code) { return readv(parts, count, code); });
+    }
 
     std::size_t readv(const struct iovec *parts, int count, std::error_code &code) noexcept
     {
-        return detail::count(sock_readv(handle(), parts, count), code);
+        return detail::count(sock_readv(waiting(), parts, count), code);
     }
 
     /**
@@ -679,11 +747,11 @@ public:
         limit = std::min(limit, line.max_size() - 1);
         std::size_t room = std::min(limit, std::max<std::size_t>(line.capacity(), 255));
         line.resize(room + 1);
-        std::int64_t length = sock_read_line(handle(), &line[0], line.size());
+        std::int64_t length = sock_read_line(waiting(), &line[0], line.size());
         while (length == SOCK_ETOOLONG && room < limit) {
             room = room < limit / 4 ? room * 4 : limit;
             line.resize(room + 1);
-            length = sock_read_line(handle(), &line[0], line.size());
+            length = sock_read_line(waiting(), &line[0], line.size());
         }
         line.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
         detail::count(length == SOCK_EEOF ? 0 : length, code);
@@ -707,11 +775,14 @@ public:
     /* -- writing -- */
 
     /** All of it, always. */
-    std::size_t write(const void *data, std::size_t size) { return detail::count(sock_write(handle(), data, size)); }
+    std::size_t write(const void *data, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return write(data, size, code); });
+    }
 
     std::size_t write(const void *data, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_write(handle(), data, size), code);
+        return detail::count(sock_write(waiting(), data, size), code);
     }
 
     std::size_t write(std::string_view text) { return write(text.data(), text.size()); }
@@ -724,12 +795,12 @@ public:
     /** All of it, in order. */
     std::size_t writev(const struct iovec *parts, int count)
     {
-        return detail::count(sock_writev(handle(), parts, count));
+        return detail::or_throw([&](std::error_code &code) { return writev(parts, count, code); });
     }
 
     std::size_t writev(const struct iovec *parts, int count, std::error_code &code) noexcept
     {
-        return detail::count(sock_writev(handle(), parts, count), code);
+        return detail::count(sock_writev(waiting(), parts, count), code);
     }
 
     /** What fits now; empty where writing would wait. */
@@ -832,16 +903,13 @@ public:
     /** Says that nothing more comes, reads until the peer is done too, and closes. The object is empty afterwards. */
     void finish(milliseconds timeout)
     {
-        std::error_code code;
-        finish(timeout, code);
-        if (code)
-            detail::raise(code);
+        detail::or_throw([&](std::error_code &code) { finish(timeout, code); });
     }
 
     void finish(milliseconds timeout, std::error_code &code) noexcept
     {
         const sock_t ended = handle();
-        detail::count(sock_finish(ended, timeout.count()), code);
+        detail::count(sock_finish(detail::Waiting(ended), timeout.count()), code);
         if (code != SOCK_EINVAL && code != SOCK_ETYPE)
             forget(ended);
     }
@@ -849,10 +917,7 @@ public:
     /** Closes with a reset: the peer sees that the conversation was cut. */
     void abort()
     {
-        std::error_code code;
-        abort(code);
-        if (code)
-            detail::raise(code);
+        detail::or_throw([this](std::error_code &code) { abort(code); });
     }
 
     void abort(std::error_code &code) noexcept
@@ -894,27 +959,26 @@ public:
     /** Sends bytes with descriptors; the descriptors stay the caller's. Unix sockets. */
     std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count)
     {
-        return detail::count(sock_send_fds(handle(), data, size, fds, count));
+        return detail::or_throw([&](std::error_code &code) { return send_fds(data, size, fds, count, code); });
     }
 
     std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count,
                          std::error_code &code) noexcept
     {
-        return detail::count(sock_send_fds(handle(), data, size, fds, count), code);
+        return detail::count(sock_send_fds(waiting(), data, size, fds, count), code);
     }
 
     /** Receives bytes with descriptors, which are the caller's to close: `count` of them, after SOCK_ETRUNC too. */
     std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count)
     {
-        count = 0;
-        return detail::count(sock_recv_fds(handle(), buffer, size, fds, capacity, &count));
+        return detail::or_throw([&](std::error_code &code) { return recv_fds(buffer, size, fds, capacity, count, code); });
     }
 
     std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count,
                          std::error_code &code) noexcept
     {
         count = 0;
-        return detail::count(sock_recv_fds(handle(), buffer, size, fds, capacity, &count), code);
+        return detail::count(sock_recv_fds(waiting(), buffer, size, fds, capacity, &count), code);
     }
 };
 
@@ -926,13 +990,13 @@ public:
     /** A null host is every address, port "0" any free port; local_address() tells which. */
     static Listener listen(Text host, Text port, const Options &options = {})
     {
-        const sock_options raw = options.raw();
-        return detail::owner<Listener>(sock_listen(host.c_str(), port.c_str(), &raw));
+        return detail::or_throw([&](std::error_code &code) { return listen(host, port, options, code); });
     }
 
     static Listener listen(Text host, Text port, const Options &options, std::error_code &code) noexcept
     {
         const sock_options raw = options.raw();
+        const detail::Aside aside;
         return detail::owner<Listener>(sock_listen(host.c_str(), port.c_str(), &raw), code);
     }
 
@@ -952,8 +1016,11 @@ public:
         return adopt<Listener>(fd, SOCK_KIND_LISTENER, code);
     }
 
-    Socket accept() { return detail::owner<Socket>(sock_accept(handle())); }
-    Socket accept(std::error_code &code) noexcept { return detail::owner<Socket>(sock_accept(handle()), code); }
+    Socket accept()
+    {
+        return detail::or_throw([this](std::error_code &code) { return accept(code); });
+    }
+    Socket accept(std::error_code &code) noexcept { return detail::owner<Socket>(sock_accept(waiting()), code); }
 
     /** An empty socket where nobody is waiting. */
     Socket try_accept()
@@ -978,13 +1045,13 @@ public:
     /** Connected to one peer. */
     static Datagram open(Text host, Text port, const Options &options = {})
     {
-        const sock_options raw = options.raw();
-        return detail::owner<Datagram>(sock_udp_open(host.c_str(), port.c_str(), &raw));
+        return detail::or_throw([&](std::error_code &code) { return open(host, port, options, code); });
     }
 
     static Datagram open(Text host, Text port, const Options &options, std::error_code &code) noexcept
     {
         const sock_options raw = options.raw();
+        const detail::Aside aside;
         return detail::owner<Datagram>(sock_udp_open(host.c_str(), port.c_str(), &raw), code);
     }
 
@@ -996,13 +1063,13 @@ public:
     /** Bound, for datagrams from anybody. */
     static Datagram bind(Text host, Text port, const Options &options = {})
     {
-        const sock_options raw = options.raw();
-        return detail::owner<Datagram>(sock_udp_bind(host.c_str(), port.c_str(), &raw));
+        return detail::or_throw([&](std::error_code &code) { return bind(host, port, options, code); });
     }
 
     static Datagram bind(Text host, Text port, const Options &options, std::error_code &code) noexcept
     {
         const sock_options raw = options.raw();
+        const detail::Aside aside;
         return detail::owner<Datagram>(sock_udp_bind(host.c_str(), port.c_str(), &raw), code);
     }
 
@@ -1024,12 +1091,12 @@ public:
 
     std::size_t send_to(const void *data, std::size_t size, const Address &to)
     {
-        return detail::count(sock_send_to(handle(), data, size, &to));
+        return detail::or_throw([&](std::error_code &code) { return send_to(data, size, to, code); });
     }
 
     std::size_t send_to(const void *data, std::size_t size, const Address &to, std::error_code &code) noexcept
     {
-        return detail::count(sock_send_to(handle(), data, size, &to), code);
+        return detail::count(sock_send_to(waiting(), data, size, &to), code);
     }
 
     std::size_t send_to(std::string_view text, const Address &to) { return send_to(text.data(), text.size(), to); }
@@ -1042,20 +1109,23 @@ public:
     /** One datagram and its sender. SOCK_ETRUNC, with the buffer filled, where it is longer than the buffer. */
     std::size_t recv_from(void *buffer, std::size_t size, Address &from)
     {
-        return detail::count(sock_recv_from(handle(), buffer, size, &from));
+        return detail::or_throw([&](std::error_code &code) { return recv_from(buffer, size, from, code); });
     }
 
     std::size_t recv_from(void *buffer, std::size_t size, Address &from, std::error_code &code) noexcept
     {
-        return detail::count(sock_recv_from(handle(), buffer, size, &from), code);
+        return detail::count(sock_recv_from(waiting(), buffer, size, &from), code);
     }
 
     /** To the peer of a connected socket. */
-    std::size_t write(const void *data, std::size_t size) { return detail::count(sock_write(handle(), data, size)); }
+    std::size_t write(const void *data, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return write(data, size, code); });
+    }
 
     std::size_t write(const void *data, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_write(handle(), data, size), code);
+        return detail::count(sock_write(waiting(), data, size), code);
     }
 
     std::size_t write(std::string_view text) { return write(text.data(), text.size()); }
@@ -1066,11 +1136,14 @@ public:
     }
 
     /** One datagram; an empty one is 0. */
-    std::size_t read(void *buffer, std::size_t size) { return detail::count(sock_read(handle(), buffer, size)); }
+    std::size_t read(void *buffer, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return read(buffer, size, code); });
+    }
 
     std::size_t read(void *buffer, std::size_t size, std::error_code &code) noexcept
     {
-        return detail::count(sock_read(handle(), buffer, size), code);
+        return detail::count(sock_read(waiting(), buffer, size), code);
     }
 
     std::optional<std::size_t> try_read(void *buffer, std::size_t size)
@@ -1096,23 +1169,23 @@ public:
     /** How many were sent. */
     std::size_t send_batch(sock_datagram *datagrams, std::size_t count)
     {
-        return detail::count(sock_send_batch(handle(), datagrams, count));
+        return detail::or_throw([&](std::error_code &code) { return send_batch(datagrams, count, code); });
     }
 
     std::size_t send_batch(sock_datagram *datagrams, std::size_t count, std::error_code &code) noexcept
     {
-        return detail::count(sock_send_batch(handle(), datagrams, count), code);
+        return detail::count(sock_send_batch(waiting(), datagrams, count), code);
     }
 
     /** Waits for one and takes what is there. */
     std::size_t recv_batch(sock_datagram *datagrams, std::size_t count)
     {
-        return detail::count(sock_recv_batch(handle(), datagrams, count));
+        return detail::or_throw([&](std::error_code &code) { return recv_batch(datagrams, count, code); });
     }
 
     std::size_t recv_batch(sock_datagram *datagrams, std::size_t count, std::error_code &code) noexcept
     {
-        return detail::count(sock_recv_batch(handle(), datagrams, count), code);
+        return detail::count(sock_recv_batch(waiting(), datagrams, count), code);
     }
 
     /** Joins a multicast group; a null device is the system's choice. */
@@ -1192,21 +1265,18 @@ public:
     /** Fills at most `capacity` events and says how many; 0 when the time is up. */
     std::size_t wait(Event *events, std::size_t capacity, milliseconds timeout = forever)
     {
-        return detail::count(sock_poller_wait(handle(), events, capacity, timeout.count()));
+        return detail::or_throw([&](std::error_code &code) { return wait(events, capacity, timeout, code); });
     }
 
     std::size_t wait(Event *events, std::size_t capacity, milliseconds timeout, std::error_code &code) noexcept
     {
-        return detail::count(sock_poller_wait(handle(), events, capacity, timeout.count()), code);
+        return detail::count(sock_poller_wait(waiting(), events, capacity, timeout.count()), code);
     }
 
     /** The same into a vector, which is cut to what there is; its capacity, or 64, is the most there can be. Allocates. */
     void wait(std::vector<Event> &events, milliseconds timeout = forever)
     {
-        std::error_code code;
-        wait(events, timeout, code);
-        if (code)
-            detail::raise(code);
+        detail::or_throw([&](std::error_code &code) { wait(events, timeout, code); });
     }
 
     void wait(std::vector<Event> &events, milliseconds timeout, std::error_code &code)
@@ -1278,8 +1348,9 @@ public:
      * Serves with any callable that takes a Socket&. It is called for many connections at the same time, so what
      * it shares it must guard. The connection closes when the handler returns; release() keeps it from nothing,
      * the server closes it all the same. An exception that leaves the handler ends that connection with a reset,
-     * so that the peer cannot take what it got for the whole, and nothing else. On failure the listener stays
-     * the caller's. Allocates.
+     * so that the peer cannot take what it got for the whole, and nothing else. On fibers a handler may wait
+     * inside a catch block by the calls of this header, but not by those of sock.h. On failure the listener
+     * stays the caller's. Allocates.
      */
     template <class Handler, std::enable_if_t<std::is_invocable_v<Handler &, Socket &>, int> = 0>
     static Server serve(Listener &&listener, Handler handler, const ServerOptions &options = {})
@@ -1325,16 +1396,22 @@ public:
     }
 
     /** Stops accepting, waits that long for the handlers, then cancels the rest: how many it had to cancel. */
-    std::size_t stop(milliseconds grace) { return detail::count(sock_server_stop(handle(), grace.count())); }
+    std::size_t stop(milliseconds grace)
+    {
+        return detail::or_throw([&](std::error_code &code) { return stop(grace, code); });
+    }
 
     std::size_t stop(milliseconds grace, std::error_code &code) noexcept
     {
-        return detail::count(sock_server_stop(handle(), grace.count()), code);
+        return detail::count(sock_server_stop(waiting(), grace.count()), code);
     }
 
     /** Until it has stopped. */
-    void wait() { detail::count(sock_server_wait(handle())); }
-    void wait(std::error_code &code) noexcept { detail::count(sock_server_wait(handle()), code); }
+    void wait()
+    {
+        detail::or_throw([this](std::error_code &code) { wait(code); });
+    }
+    void wait(std::error_code &code) noexcept { detail::count(sock_server_wait(waiting()), code); }
 
     ServerInfo server_info() const
     {
@@ -1386,8 +1463,16 @@ inline std::vector<Endpoint> inherited()
 }
 
 /** Sleeps; in a fiber only the fiber does. */
-inline void sleep(milliseconds time) { detail::count(sock_sleep(time.count())); }
-inline void sleep(milliseconds time, std::error_code &code) noexcept { detail::count(sock_sleep(time.count()), code); }
+inline void sleep(milliseconds time, std::error_code &code) noexcept
+{
+    const detail::Aside aside;
+    detail::count(sock_sleep(time.count()), code);
+}
+
+inline void sleep(milliseconds time)
+{
+    detail::or_throw([&](std::error_code &code) { sleep(time, code); });
+}
 
 /** Where the library reports what it does; nullptr for nowhere. */
 inline void set_logger(sock_logger logger, void *context) { detail::count(sock_set_logger(logger, context)); }

@@ -621,6 +621,7 @@ void serves(int model)
 }
 
 void a_lambda_serves_on_threads() { serves(SOCK_THREADS); }
+void a_lambda_serves_on_fibers() { serves(SOCK_FIBERS); }
 void exception_resets_only_its_connection(int model)
 {
     sock::Server server = sock::Server::serve(
@@ -652,6 +653,7 @@ void exception_resets_only_its_connection(int model)
 }
 
 void an_exception_resets_only_its_connection_on_threads() { exception_resets_only_its_connection(SOCK_THREADS); }
+void an_exception_resets_only_its_connection_on_fibers() { exception_resets_only_its_connection(SOCK_FIBERS); }
 /* Each connection waits inside a catch block, and they leave it in another order than they entered it. */
 void waits_while_it_handles_an_exception(int model)
 {
@@ -695,6 +697,7 @@ void waits_while_it_handles_an_exception(int model)
 }
 
 void a_thread_waits_while_it_handles_an_exception() { waits_while_it_handles_an_exception(SOCK_THREADS); }
+void a_fiber_waits_while_it_handles_an_exception() { waits_while_it_handles_an_exception(SOCK_FIBERS); }
 void destroying_a_server_waits_for_its_handlers(int model)
 {
     std::atomic<int> inside{0};
@@ -723,6 +726,7 @@ void destroying_a_server_waits_for_its_handlers(int model)
 }
 
 void destroying_a_server_waits_for_its_threads() { destroying_a_server_waits_for_its_handlers(SOCK_THREADS); }
+void destroying_a_server_waits_for_its_fibers() { destroying_a_server_waits_for_its_handlers(SOCK_FIBERS); }
 void a_handler_may_end_its_own_server()
 {
     struct Shared {
@@ -848,9 +852,13 @@ const Case cases[] = {
     CASE(groups_are_joined_and_left),
     CASE(a_poller_names_what_is_ready),
     CASE(a_lambda_serves_on_threads),
+    CASE(a_lambda_serves_on_fibers),
     CASE(an_exception_resets_only_its_connection_on_threads),
+    CASE(an_exception_resets_only_its_connection_on_fibers),
     CASE(a_thread_waits_while_it_handles_an_exception),
+    CASE(a_fiber_waits_while_it_handles_an_exception),
     CASE(destroying_a_server_waits_for_its_threads),
+    CASE(destroying_a_server_waits_for_its_fibers),
     CASE(a_handler_may_end_its_own_server),
     CASE(a_c_handler_serves),
     CASE(a_listener_that_is_not_served_stays_the_callers),
