@@ -39,14 +39,16 @@ static void forward(sock_t client, void *context)
 {
     char **target = context;
     sock_t upstream = sock_open(target[0], target[1], SOCK_OPTIONS(.timeout_ms = OPEN_MS));
+    int64_t moved = upstream < 0 ? upstream : sock_relay(client, upstream);
 
-    if (upstream < 0 || sock_relay(client, upstream) < 0) {
-        fail();
-        sock_abort(client);
-        sock_abort(upstream);
+    if (moved >= 0) {
+        sock_close(upstream);
         return;
     }
-    sock_close(upstream);
+    if (moved != SOCK_ECANCELED) /* that is how stopping ends a relay */
+        fail();
+    sock_abort(client);
+    sock_abort(upstream);
 }
 
 int main(int argc, char **argv)

@@ -77,6 +77,26 @@ def a_refused_target_resets_the_client_and_is_told():
 
 
 @case
+def a_reset_is_passed_on():
+    def script(peer):
+        equal(peer.recv(1), b"x")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    port, wait = scripted_peer(script)
+    process, front = forward_to(port)
+    client = connect(front)
+    client.sendall(b"x")
+    wait()
+    try:
+        client.recv(1)
+        raise AssertionError("an orderly end")
+    except ConnectionResetError:
+        pass
+    contains(process.stderr.readline(), b"port_forward: relay")
+    stop(process)
+
+
+@case
 def a_hundred_connections_at_once():
     echo, port = serve("echo_server", "127.0.0.1", "0")
     process, front = forward_to(port)
@@ -97,9 +117,7 @@ def it_stops_while_connections_are_open():
     connection = connect(front)
     connection.sendall(b"x")
     equal(connection.recv(1), b"x")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=LIMIT)
-    equal(process.returncode, 0)
+    stop(process, signal.SIGINT)
     stop(echo)
 
 
