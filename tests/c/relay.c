@@ -1,6 +1,7 @@
 /* Two streams into each other: sock_relay. The relay runs in a thread between two far ends. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -346,6 +347,90 @@ static void two_relays_of_the_same_streams_take_turns(void)
     close_line(&l);
 }
 
+/* ---- in handlers: a forwarder, on one worker, so that a call that blocked it would stop everybody ---- */
+
+static atomic_int forwarded;
+
+static void forward(sock_t connection, void *context)
+{
+    sock_t upstream = sock_open("localhost", context, SOCK_OPTIONS(.family = SOCK_IPV4, .timeout_ms = 10000));
+    CHECK(upstream, >, 0);
+    CHECK(sock_relay(connection, upstream), >, 0);
+    CHECK(sock_close(upstream), ==, 0);
+    atomic_fetch_add(&forwarded, 1);
+}
+
+static void idle_relay(sock_t connection, void *context)
+{
+    sock_t upstream = sock_open("127.0.0.1", context, NULL);
+    CHECK(upstream, >, 0);
+    CHECK(sock_relay(connection, upstream), ==, SOCK_ECANCELED);
+    CHECK(sock_close(upstream), ==, 0);
+}
+
+static void handlers_relay(int model)
+{
+    enum { CLIENTS = 8 };
+    sock_t behind = listen_local(), front = listen_local(), clients[CLIENTS], echoes[CLIENTS];
+    size_t size = under_memcheck() ? 100000 : 2 << 20;
+    half sent[CLIENTS], back[CLIENTS];
+    pthread_t senders[CLIENTS], readers[CLIENTS], echoing[CLIENTS];
+    char port[8];
+    const char *front_port = port_text(port_of(front));
+    snprintf(port, sizeof port, "%d", port_of(behind));
+    sock_t server = sock_serve(front, forward, port, SOCK_SERVER_OPTIONS(.model = model, .workers = model == SOCK_FIBERS));
+    CHECK(server, >, 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = sock_open("127.0.0.1", front_port, NULL);
+        CHECK(clients[i], >, 0);
+        echoes[i] = sock_accept(behind);
+        CHECK(echoes[i], >, 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        sent[i] = back[i] = (half){ clients[i], size };
+        echoing[i] = start_thread(echo_until_end, &echoes[i]);
+        readers[i] = start_thread(expect_pattern, &back[i]);
+        senders[i] = start_thread(send_pattern, &sent[i]);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        join_thread(senders[i]);
+        join_thread(echoing[i]);
+        CHECK(sock_close(echoes[i]), ==, 0);
+        join_thread(readers[i]);
+        CHECK(sock_close(clients[i]), ==, 0);
+    }
+    WAIT_UNTIL(atomic_load(&forwarded) == CLIENTS);
+    CHECK(sock_server_stop(server, SOCK_FOREVER), ==, 0);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(sock_close(behind), ==, 0);
+}
+
+static void handlers_relay_in_threads(void) { handlers_relay(SOCK_THREADS); }
+static void handlers_relay_in_fibers(void) { handlers_relay(SOCK_FIBERS); }
+
+/* A server that stops does not wait for a relay that has nothing to pass on. */
+static void a_stopped_server_ends_its_relays(void)
+{
+    sock_t behind = listen_local(), front = listen_local();
+    char port[8];
+    const char *front_port = port_text(port_of(front));
+    snprintf(port, sizeof port, "%d", port_of(behind));
+    for (int model = SOCK_THREADS; model <= SOCK_FIBERS; model++) {
+        sock_t listener = model == SOCK_THREADS ? front : listen_local();
+        sock_t server = sock_serve(listener, idle_relay, port, SOCK_SERVER_OPTIONS(.model = model));
+        CHECK(server, >, 0);
+        sock_t client = sock_open("127.0.0.1", model == SOCK_THREADS ? front_port : port_text(port_of(listener)), NULL);
+        CHECK(client, >, 0);
+        sock_t upstream = sock_accept(behind);
+        CHECK(upstream, >, 0);
+        CHECK(sock_server_stop(server, 0), ==, 1);
+        CHECK(sock_close(server), ==, 0);
+        CHECK(sock_close(client), ==, 0);
+        CHECK(sock_close(upstream), ==, 0);
+    }
+    CHECK(sock_close(behind), ==, 0);
+}
+
 static const test_case cases[] = {
     BOTH_CASES(each_end_is_passed_on_while_the_other_goes_on),
     BOTH_CASES(what_was_read_ahead_goes_first),
@@ -360,5 +445,8 @@ static const test_case cases[] = {
     CASE(the_callers_signal_mask_stays_as_it_is),
     CASE(bad_arguments_are_refused),
     CASE(two_relays_of_the_same_streams_take_turns),
+    CASE(handlers_relay_in_threads),
+    CASE(handlers_relay_in_fibers),
+    CASE(a_stopped_server_ends_its_relays),
 };
 TEST_MAIN(cases)
