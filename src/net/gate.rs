@@ -291,6 +291,35 @@ mod interleavings {
         });
     }
 
+    /// Whoever releases finds nobody inside, and a call that comes while a release is taken back either gets in or finds the
+    /// gate shut.
+    #[test]
+    fn nobody_is_inside_a_released_gate() {
+        loom::model(|| {
+            let gate = Arc::new(Gate::shut());
+            let owner = Arc::new(AtomicUsize::new(1));
+            gate.open(TAG_A);
+            let call = {
+                let (gate, owner) = (gate.clone(), owner.clone());
+                thread::spawn(move || {
+                    if gate.enter(TAG_A) == Entry::Pin {
+                        assert_eq!(owner.load(Ordering::Relaxed), 1, "inside a released descriptor");
+                        assert!(!gate.leave(false).drained);
+                    }
+                })
+            };
+            if gate.close_empty(TAG_A) == Some(true) {
+                gate.reopen();
+                assert!(!gate.leave(false).drained);
+            }
+            if gate.close_empty(TAG_A) == Some(true) {
+                owner.store(2, Ordering::Relaxed);
+                assert!(gate.leave(false).drained);
+            }
+            call.join().unwrap();
+        });
+    }
+
     /// Two closers: one wins.
     #[test]
     fn one_closer_wins() {
