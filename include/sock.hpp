@@ -133,6 +133,9 @@ public:
     {
     }
 
+    /** A failure of which the library knows nothing. */
+    Error(std::error_code code, const char *story) : std::system_error(code), story_(story), count_(0), errno_(0) {}
+
     const char *what() const noexcept override
     {
         const char *story = story_.what();
@@ -178,12 +181,13 @@ namespace sock {
 
 namespace detail {
 
-[[noreturn]] inline void raise(const std::error_code &code)
+[[noreturn]] inline void raise(const std::error_code &code, const char *story = nullptr)
 {
 #if defined(__cpp_exceptions)
-    throw Error(code);
+    throw story != nullptr ? Error(code, story) : Error(code);
 #else
     (void)code;
+    (void)story;
     std::abort();
 #endif
 }
@@ -230,12 +234,6 @@ template <class Owner> Owner owner(sock_t handle, std::error_code &code) noexcep
 {
     count(handle, code);
     return handle > 0 ? Owner(handle) : Owner();
-}
-
-template <class Owner> Owner owner(sock_t handle)
-{
-    count(handle);
-    return Owner(handle);
 }
 
 /** Calls the form that fills a code, and throws what it filled in. */
@@ -631,6 +629,17 @@ protected:
         return code ? Owner() : Owner(adopted.release());
     }
 
+    template <class Owner> static Owner adopt(int fd, int kind)
+    {
+        std::error_code code;
+        Owner owner = adopt<Owner>(fd, kind, code);
+        if (code == SOCK_ETYPE)
+            detail::raise(code, "from_fd: the descriptor is a socket of another kind");
+        if (code)
+            detail::raise(code);
+        return owner;
+    }
+
 private:
     static int checked_fd(int fd, std::error_code &code) noexcept
     {
@@ -678,10 +687,7 @@ public:
     }
 
     /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is no stream. */
-    static Socket from_fd(int fd)
-    {
-        return detail::or_throw([fd](std::error_code &code) { return from_fd(fd, code); });
-    }
+    static Socket from_fd(int fd) { return adopt<Socket>(fd, SOCK_KIND_STREAM); }
 
     static Socket from_fd(int fd, std::error_code &code) noexcept { return adopt<Socket>(fd, SOCK_KIND_STREAM, code); }
 
@@ -867,6 +873,17 @@ public:
     }
 #endif
 
+    /** Part of a file; size -1 is to its end. */
+    std::size_t send_file(int fd, std::int64_t offset, std::int64_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return send_file(fd, offset, size, code); });
+    }
+
+    std::size_t send_file(int fd, std::int64_t offset, std::int64_t size, std::error_code &code) noexcept
+    {
+        return detail::count(sock_send_file(waiting(), fd, offset, size), code);
+    }
+
 #if defined(__cpp_lib_span)
     std::size_t read(std::span<std::byte> buffer) { return read(buffer.data(), buffer.size()); }
 
@@ -982,6 +999,18 @@ public:
     }
 };
 
+/** Moves bytes both ways between two streams until both have ended; how many in all. */
+inline std::uint64_t relay(Socket &a, Socket &b, std::error_code &code) noexcept
+{
+    const detail::Aside aside;
+    return detail::count(sock_relay(a.handle(), b.handle()), code);
+}
+
+inline std::uint64_t relay(Socket &a, Socket &b)
+{
+    return detail::or_throw([&](std::error_code &code) { return relay(a, b, code); });
+}
+
 /** Waits for connections. */
 class Listener : public Endpoint {
 public:
@@ -1006,10 +1035,7 @@ public:
     }
 
     /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it does not listen. */
-    static Listener from_fd(int fd)
-    {
-        return detail::or_throw([fd](std::error_code &code) { return from_fd(fd, code); });
-    }
+    static Listener from_fd(int fd) { return adopt<Listener>(fd, SOCK_KIND_LISTENER); }
 
     static Listener from_fd(int fd, std::error_code &code) noexcept
     {
@@ -1079,10 +1105,7 @@ public:
     }
 
     /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is no datagram socket. */
-    static Datagram from_fd(int fd)
-    {
-        return detail::or_throw([fd](std::error_code &code) { return from_fd(fd, code); });
-    }
+    static Datagram from_fd(int fd) { return adopt<Datagram>(fd, SOCK_KIND_DATAGRAM); }
 
     static Datagram from_fd(int fd, std::error_code &code) noexcept
     {
