@@ -59,8 +59,8 @@ $(PACKAGED)/%.cmake: packaging/%.cmake.in FORCE
 # The loader looks in the system's folders through a cache.
 REFRESHES_LOADER = $(if $(DESTDIR),,$(filter /usr /usr/local,$(PREFIX)))
 
-install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc \
-    $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(BUILD)/man/.made ## install under $(DESTDIR)$(PREFIX)
+install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc ## install under $(DESTDIR)$(PREFIX)
+install: $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(BUILD)/man/.made
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/sock $(DESTDIR)$(INCLUDEDIR) \
 	    $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7 $(DESTDIR)$(DOCDIR)/examples
 	$(INSTALL) -m 644 include/sock.h include/sock.hpp $(DESTDIR)$(INCLUDEDIR)

@@ -235,6 +235,30 @@ def every_link_leads_somewhere():
 
 
 @case
+def the_readme_leads_to_every_guide():
+    readme = open("README.md").read()
+    for document in glob.glob("docs/*.md"):
+        contains(readme, f"({document})")
+
+
+@case
+def every_file_that_is_named_exists():
+    for document in DOCUMENTS:
+        for path in re.findall(r"`((?:src|tests|docs|include|packaging|c_examples|make|man|bench|fuzz|\.ci)/[A-Za-z0-9_./-]*)`",
+                               open(document).read()):
+            assert os.path.exists(path), f"{document} names {path}"
+
+
+@case
+def every_target_of_make_that_is_named_exists():
+    told = subprocess.run(["make", "--no-print-directory", "help"], capture_output=True, timeout=60).stdout.decode()
+    targets = set(re.findall(r"^  ([a-z-]+): ", told, re.M))
+    for document in DOCUMENTS:
+        for target in re.findall(r"`make ([a-z-]+)", open(document).read()):
+            assert target in targets, f"{document} names make {target}"
+
+
+@case
 def every_function_that_is_named_exists():
     header = open("include/sock.h").read() + (open("include/sock.hpp").read() if os.path.exists("include/sock.hpp") else "")
     for document in DOCUMENTS:
