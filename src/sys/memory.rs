@@ -11,9 +11,14 @@ pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
 
 /// `Box::new` that fails with ENOMEM instead of ending the process.
 pub fn boxed<T>(value: T) -> Result<Box<T>> {
+    boxed_by(|| value)
+}
+
+/// The same for what is made once there is room for it.
+pub fn boxed_by<T>(make: impl FnOnce() -> T) -> Result<Box<T>> {
     let mut room = Vec::new();
     room.try_reserve_exact(1).map_err(|_| Errno::ENOMEM)?;
-    room.push(value);
+    room.push(make());
     let room = Box::into_raw(room.into_boxed_slice());
     // SAFETY: a slice of one is laid out and allocated like the one.
     Ok(unsafe { Box::from_raw(room.cast()) })

@@ -1,7 +1,7 @@
 //! Shared ownership whose allocation may fail: `Arc` and `Weak` that report the lack of memory instead of ending the process.
 
 use super::Result;
-use super::memory::boxed;
+use super::memory::boxed_by;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -34,7 +34,8 @@ impl<T> Shared<T> {
     /// Fails with ENOMEM.
     pub fn new(value: T) -> Result<Shared<T>> {
         let (owners, observers) = (AtomicUsize::new(1), AtomicUsize::new(1));
-        let inner = boxed(Inner { owners, observers, value: ManuallyDrop::new(value) })?;
+        // Without room the value is dropped as it is: inside, nobody would.
+        let inner = boxed_by(|| Inner { owners, observers, value: ManuallyDrop::new(value) })?;
         Ok(Shared(NonNull::from(Box::leak(inner))))
     }
 

@@ -255,6 +255,7 @@ SCENARIO(poller)
 SCENARIO(datagrams)
 SCENARIO(unix_descriptors)
 SCENARIO(server_with_threads)
+SCENARIO(server_with_fibers)
 
 /* Two addresses, of which the preferred one refuses. */
 static void loop_open_by_name(void)
@@ -268,6 +269,6 @@ static void loop_open_by_name(void)
 #define LOOP(name) { #name, loop_##name, 600 }
 static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines), LOOP(half_close_and_reset),
-    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams), LOOP(unix_descriptors), LOOP(server_with_threads),
+    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams), LOOP(unix_descriptors), LOOP(server_with_threads), LOOP(server_with_fibers),
 };
 TEST_MAIN(cases)

@@ -480,3 +480,4 @@ done:
 }
 
 int64_t server_with_threads(void) { return serve(SOCK_THREADS); }
+int64_t server_with_fibers(void) { return serve(SOCK_FIBERS); }

@@ -24,5 +24,6 @@ int64_t poller(void);
 int64_t datagrams(void);
 int64_t unix_descriptors(void);
 int64_t server_with_threads(void);
+int64_t server_with_fibers(void);
 
 #endif

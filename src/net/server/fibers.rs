@@ -10,7 +10,7 @@ use super::super::worker::{HOST, Host, Reactor, Ticket, Worker};
 use super::threads::thread_error;
 use super::{Options, Server, lock};
 use crate::sys::shared::Shared;
-use crate::sys::{clock, thread};
+use crate::sys::{Errno, clock, thread};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -59,7 +59,8 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     let mut failure = None;
     for number in 0..count {
         let (mine, listener) = (server.clone(), registry::pin(server.listener, Direction::Read)?);
-        match thread::spawn(c"sock-worker", WORKER_STACK, move || work(mine, listener, number, stack)) {
+        let room = lock(&server.threads).reserve().map_err(|_| Errno::ENOMEM);
+        match room.and_then(|()| thread::spawn(c"sock-worker", WORKER_STACK, move || work(mine, listener, number, stack))) {
             Ok(thread) => {
                 lock(&server.threads).permanent.push(thread);
                 started += 1;

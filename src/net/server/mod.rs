@@ -4,6 +4,7 @@
 //! connections are accepted and what their handlers run on is in `threads.rs` and `fibers.rs`.
 
 mod fibers;
+mod places;
 mod threads;
 
 use super::error::{Code, Error, Result};
@@ -18,7 +19,9 @@ use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family, Shutdown};
 use crate::sys::thread::Thread;
 use crate::sys::{clock, process};
-use std::collections::BTreeMap;
+use places::Places;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -102,7 +105,7 @@ pub struct Information {
 
 #[derive(Default)]
 struct Tasks {
-    running: BTreeMap<u64, Shared<Task>>,
+    running: Places<Shared<Task>>,
     next: u64,
     /// Threads that still accept.
     accepting: usize,
@@ -113,6 +116,7 @@ struct Tasks {
 /// One connection, from its acceptance until it is closed.
 struct Task {
     number: u64,
+    place: usize,
     connection: Handle,
     scope: Shared<Scope>,
     /// The handler has returned; what is left is to see the connection off.
@@ -124,10 +128,21 @@ struct Task {
 struct Threads {
     /// Acceptors and workers.
     permanent: Vec<Thread>,
-    /// Those that run one handler, by their task's number.
-    handlers: BTreeMap<u64, Thread>,
+    /// Those that run one handler, by their task's number, which nobody outside chooses: the hash needs no random keys.
+    handlers: HashMap<u64, Thread, BuildHasherDefault<DefaultHasher>>,
     /// Tasks whose threads have nothing left to do.
     ended: Vec<u64>,
+}
+
+impl Threads {
+    /// Makes room for one more, so that keeping it and its end need no memory.
+    fn reserve(&mut self) -> Result<()> {
+        self.permanent.try_reserve(1)?;
+        self.handlers.try_reserve(1)?;
+        // The ended are among the handlers until they are joined.
+        self.ended.try_reserve(self.handlers.len() + 1)?;
+        Ok(())
+    }
 }
 
 /// Takes a listener over and serves it.
@@ -294,9 +309,11 @@ impl Server {
         }
         let number = tasks.next;
         tasks.next += 1;
-        let task = Task { number, connection, scope, returned: AtomicBool::new(false), cut: AtomicBool::new(false) };
-        let task = Shared::new(task).ok()?;
-        tasks.running.insert(number, task.clone());
+        let task = |place| {
+            let (returned, cut) = (AtomicBool::new(false), AtomicBool::new(false));
+            Ok(Shared::new(Task { number, place, connection, scope, returned, cut })?)
+        };
+        let task = tasks.running.take(task).ok()?;
         let active = self.counts.active.fetch_add(1, Ordering::Relaxed) + 1;
         self.counts.peak.fetch_max(active, Ordering::Relaxed);
         Some(task)
@@ -352,7 +369,7 @@ impl Server {
 
     /// A connection is closed.
     fn leave(&self, task: &Task) {
-        self.tasks().running.remove(&task.number);
+        self.tasks().running.give_back(task.place);
         self.settle();
     }
 
@@ -368,7 +385,7 @@ impl Server {
     fn settle(&self) {
         let last = {
             let mut tasks = self.tasks();
-            let last = self.is_stopping() && tasks.running.is_empty() && tasks.accepting == 0 && !tasks.ending;
+            let last = self.is_stopping() && tasks.running.taken() == 0 && tasks.accepting == 0 && !tasks.ending;
             tasks.ending |= last;
             last
         };
@@ -385,15 +402,17 @@ impl Server {
 
     /// No connection is accepted from here on.
     fn begin_stop(&self) {
-        let tasks: Vec<_> = {
-            let tasks = self.tasks();
-            if self.stopping.swap(true, Ordering::AcqRel) {
-                return;
-            }
-            tasks.running.values().filter(|task| task.returned.load(Ordering::Acquire)).cloned().collect()
-        };
+        let tasks = self.tasks();
+        if self.stopping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        drop(tasks);
         self.acceptors.get().into_iter().flatten().for_each(|acceptor| acceptor.cancel());
-        tasks.iter().for_each(|task| task.scope.cancel());
+        self.each_task(|task| {
+            if task.returned.load(Ordering::Acquire) {
+                task.scope.cancel();
+            }
+        });
         self.watchers.alarm();
     }
 
@@ -422,7 +441,7 @@ impl Server {
                 return self.stopped.load(Ordering::Acquire);
             }
             let tasks = self.tasks();
-            tasks.accepting == 0 && tasks.running.len() <= self.insiders.load(Ordering::SeqCst)
+            tasks.accepting == 0 && tasks.running.taken() <= self.insiders.load(Ordering::SeqCst)
         };
         if wait::until_so(&self.watchers, until, quiet)? {
             return Ok(0);
@@ -435,32 +454,46 @@ impl Server {
         Ok(cut)
     }
 
-    fn others(&self) -> Vec<Shared<Task>> {
-        let tasks = self.tasks();
-        tasks.running.values().filter(|task| !task.scope.is_current()).cloned().collect()
+    /// Goes through what runs, without a lock and without memory.
+    fn each_task(&self, mut see: impl FnMut(&Task)) {
+        let mut place = 0;
+        loop {
+            let next = self.tasks().running.next(place);
+            let Some((at, task)) = next else { return };
+            see(&task);
+            place = at + 1;
+        }
+    }
+
+    fn each_other(&self, mut see: impl FnMut(&Task)) {
+        self.each_task(|task| {
+            if !task.scope.is_current() {
+                see(task);
+            }
+        });
     }
 
     /// Cancels what still runs. How many handlers that were.
     fn cut(&self) -> usize {
         let mut cut = 0;
-        for task in self.others() {
+        self.each_other(|task| {
             if !task.returned.load(Ordering::Acquire) && !task.cut.swap(true, Ordering::AcqRel) {
                 cut += 1;
             }
             task.scope.cancel();
             let _ = registry::cancel(task.connection);
-        }
+        });
         self.counts.cut.fetch_add(cut as u64, Ordering::Relaxed);
         cut
     }
 
     /// Cancel ends waiting; a handler whose peer never lets it wait goes on until its handle is gone.
     fn close_connections(&self) {
-        for task in self.others() {
+        self.each_other(|task| {
             if !task.returned.load(Ordering::Acquire) {
                 let _ = registry::close(task.connection, local::farewell);
             }
-        }
+        });
     }
 
     /// Waits for the threads of a server that has stopped to be gone. Not for one of themselves.

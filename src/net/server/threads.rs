@@ -6,9 +6,9 @@ use super::super::registry::{self, Direction, Handle, Pinned};
 use super::super::scope::Scope;
 use super::super::wait::{self, Call, NEVER};
 use super::{Options, Server, Task, lock};
-use crate::sys::clock;
 use crate::sys::shared::Shared;
 use crate::sys::thread::{self, Thread};
+use crate::sys::{Errno, clock};
 use std::sync::atomic::Ordering;
 
 const ACCEPTOR_STACK: usize = 128 << 10;
@@ -16,7 +16,11 @@ const ACCEPTOR_STACK: usize = 128 << 10;
 pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     let listener = registry::pin(server.listener, Direction::Read)?;
     let scope = Shared::new(Scope::new(0))?;
-    let _ = server.acceptors.set(vec![scope.clone()]);
+    let mut acceptors = Vec::new();
+    acceptors.try_reserve_exact(1)?;
+    acceptors.push(scope.clone());
+    let _ = server.acceptors.set(acceptors);
+    lock(&server.threads).reserve()?;
     server.tasks().accepting = 1;
     let acceptor = Acceptor { server: server.clone(), listener, stack: options.stack_size };
     let thread =
@@ -96,7 +100,8 @@ impl Acceptor {
                 server.leave(&mine);
             };
             let mut threads = lock(&self.server.threads);
-            match thread::spawn(c"sock-handler", self.stack, work) {
+            let room = threads.reserve().map_err(|_| Errno::ENOMEM);
+            match room.and_then(|()| thread::spawn(c"sock-handler", self.stack, work)) {
                 Ok(thread) => {
                     threads.handlers.insert(task.number, thread);
                     return;
@@ -123,11 +128,12 @@ impl Acceptor {
 
     /// Joins the threads that have nothing left to do.
     fn reap(&self) {
-        let threads: Vec<_> = {
+        loop {
             let mut threads = lock(&self.server.threads);
-            let ended = std::mem::take(&mut threads.ended);
-            ended.into_iter().filter_map(|number| threads.handlers.remove(&number)).collect()
-        };
-        threads.into_iter().for_each(Thread::join);
+            let Some(number) = threads.ended.pop() else { return };
+            let thread = threads.handlers.remove(&number);
+            drop(threads);
+            thread.into_iter().for_each(Thread::join);
+        }
     }
 }
