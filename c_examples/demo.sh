@@ -26,12 +26,18 @@ typed() { printf '   $ %s\n' "$1"; }
 
 show() { sed 's/^/   /'; }
 
-# wait_for COMMAND...: tries it for ten seconds at most.
+# wait_for PROCESS COMMAND...: tries the command while the process runs, for ten seconds at most.
 wait_for() {
+    process=$1
+    shift
     tries=0
     until "$@" 2>/dev/null; do
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || { echo "demo: waited in vain for: $*" >&2; return 1; }
+        if [ "$tries" -ge 200 ] || ! kill -0 "$process" 2>/dev/null; then
+            echo "demo: waited in vain for: $*" >&2
+            "$@" >/dev/null || true # once more, for its own words
+            return 1
+        fi
         sleep 0.05
     done
 }
@@ -50,7 +56,7 @@ typed "echo_server 127.0.0.1 0"
 "$programs/echo_server" 127.0.0.1 0 >"$folder/echo" &
 echo_server=$!
 started="$started $echo_server"
-wait_for port_of "$folder/echo" >/dev/null
+wait_for "$echo_server" port_of "$folder/echo" >/dev/null
 show <"$folder/echo"
 port=$(port_of "$folder/echo")
 
@@ -82,7 +88,7 @@ nginx=$(command -v nginx || { [ ! -x /usr/sbin/nginx ] || echo /usr/sbin/nginx; 
 if command -v python3 >/dev/null; then
     say "A real HTTP server: Python's http.server"
     python3 -u -m http.server --bind 127.0.0.1 --directory "$folder/site" 0 >"$folder/http" 2>&1 &
-    started="$started $!"
+    http_server=$!
     http_port() { sed -n 's/^Serving HTTP on .* port \([0-9]*\) .*/\1/p' "$folder/http" | grep .; }
 elif [ -n "$nginx" ]; then
     say "A real HTTP server: nginx"
@@ -93,18 +99,19 @@ events {}
 http { access_log off; server { listen 127.0.0.1:$port; root $folder/site; } }
 END
     "$nginx" -p "$folder" -c "$folder/nginx.conf" >"$folder/http" 2>&1 &
-    started="$started $!"
+    http_server=$!
     http_port() { echo "$port"; }
 else
     say "No HTTP server here (python3 or nginx): the example http_server it is"
     "$programs/http_server" -r "$folder/site" 127.0.0.1 0 >"$folder/http" &
-    started="$started $!"
+    http_server=$!
     http_port() { port_of "$folder/http"; }
 fi
-wait_for http_port >/dev/null
+started="$started $http_server"
+wait_for "$http_server" http_port >/dev/null
 port=$(http_port)
 typed "http_get 127.0.0.1 $port /index.html"
-wait_for "$programs/http_get" 127.0.0.1 "$port" /index.html >"$folder/page"
+wait_for "$http_server" "$programs/http_get" 127.0.0.1 "$port" /index.html >"$folder/page"
 show <"$folder/page"
 cmp "$folder/site/index.html" "$folder/page"
 
