@@ -174,6 +174,12 @@ impl Gate {
         self.word.load(Ordering::Acquire) & (TAG | CLOSED) == tag
     }
 
+    /// Whether nobody may wait here any more: closed or canceled.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.word.load(Ordering::Acquire) & (CLOSED | CANCELED) != 0
+    }
+
     pub fn is_canceled(&self) -> bool {
         self.word.load(Ordering::Acquire) & CANCELED != 0
     }

@@ -74,13 +74,14 @@ impl Side {
         self.drained.store(0, Ordering::Relaxed);
     }
 
-    /// The descriptor has become ready, maybe for ever.
-    pub fn stir(&self, lasting: bool) {
+    /// The descriptor has become ready, maybe for ever: `hear` gets who waits for that.
+    #[inline]
+    pub fn stir(&self, lasting: bool, hear: impl Fn(&Waker)) {
         self.stirs.fetch_add(2, Ordering::SeqCst);
         if lasting {
             self.stirs.fetch_or(1, Ordering::SeqCst);
         }
-        self.waiters.tell();
+        self.waiters.tell(hear);
     }
 }
 
@@ -264,7 +265,10 @@ pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
 pub fn unregister_all(reactor: &Shared<Reactor>) {
     let made = NEXT_CHUNK.load(Ordering::Acquire) * CHUNK as u32;
     for slot in (0..made).filter_map(slot).filter(|slot| slot.socket.unregister(reactor)) {
-        slot.sides.iter().for_each(|side| side.waiters.alarm());
+        for side in &slot.sides {
+            side.waiters.evict(|waker| matches!(waker, Waker::Fiber(ticket) if ticket.is_of(reactor)));
+            side.waiters.alarm();
+        }
     }
 }
 

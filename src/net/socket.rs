@@ -239,8 +239,10 @@ impl Socket {
         }
     }
 
+    #[inline]
     pub fn is_tcp(&self) -> bool {
-        self.kind() == Kind::Stream && matches!(self.family(), Some(Family::V4 | Family::V6))
+        let family = self.family.load(Ordering::Relaxed);
+        self.kind() == Kind::Stream && (family == Family::V4 as u8 || family == Family::V6 as u8)
     }
 
     /// Whether it is a stream that no error has ended.

@@ -66,10 +66,10 @@ impl Wake for Waker {
         }
     }
 
-    fn hear(&self) {
-        // A thread polls the descriptor itself.
-        if let Waker::Fiber(ticket) = self {
-            ticket.wake();
+    fn mark(&self) -> u64 {
+        match self {
+            Waker::Thread(_) => 0,
+            Waker::Fiber(ticket) => ticket.mark(),
         }
     }
 }
@@ -328,13 +328,8 @@ impl Call {
     /// Fails if the call may not wait any longer, else says until when it may.
     fn check(&mut self, pinned: &Pinned) -> Result<i64> {
         let side = pinned.side();
-        if self.caller != Caller::Closer {
-            if side.gate.is_closed() {
-                return Err(Error::new(Code::Closed));
-            }
-            if side.gate.is_canceled() {
-                return Err(Error::new(Code::Canceled));
-            }
+        if self.caller != Caller::Closer && side.gate.is_over() {
+            return Err(Error::new(if side.gate.is_closed() { Code::Closed } else { Code::Canceled }));
         }
         if self.caller != Caller::Server && pinned.socket().serving.load(Ordering::Relaxed) {
             return Err(Error::with(Code::Busy, "a server has the listener"));
@@ -379,7 +374,8 @@ impl Call {
 
     /// Waits, in a fiber, until the descriptor has stirred since it was `seen` to have nothing.
     pub fn stirred(&mut self, pinned: &Pinned, seen: u64) -> Result<()> {
-        let place = Place::take(pinned, For::Readiness)?;
+        let resident = pinned.side().waiters.has_resident(worker::mark());
+        let _place = if resident { None } else { Place::stay(pinned)? };
         loop {
             let end = self.check(pinned)?;
             // In the loop, for the worker that watches the descriptor may end.
@@ -387,7 +383,11 @@ impl Call {
             if pinned.side().stirs.load(Ordering::SeqCst) != seen {
                 return Ok(());
             }
-            place.waker.park(&mut [], end)?;
+            worker::sleep(end);
+            // What came is delivered whatever else has happened, but for a close.
+            if pinned.side().stirs.load(Ordering::SeqCst) != seen && !pinned.side().gate.is_closed() {
+                return Ok(());
+            }
         }
     }
 
@@ -534,6 +534,14 @@ impl Place<'_> {
         let waker = Waker::current()?;
         pinned.side().waiters.join(waker.clone(), purpose, || {})?;
         Ok(Place { pinned, waker })
+    }
+
+    /// A fiber's place for this wait and those to come; None: nothing has to be given up.
+    #[cold]
+    fn stay(pinned: &Pinned) -> Result<Option<Place<'_>>> {
+        let waker = Waker::current()?;
+        let stays = pinned.side().waiters.join_to_stay(&waker)?;
+        Ok(if stays { None } else { Some(Place { pinned, waker }) })
     }
 }
 

@@ -7,21 +7,21 @@ use super::error::{Code, Error, Result};
 #[cfg(loom)]
 use loom::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 #[cfg(not(loom))]
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// Wakes one thread or fiber. Must be async-signal-safe, and harmless when nobody sleeps any more.
 pub trait Wake: PartialEq {
     fn wake(&self);
 
-    /// The same where a worker has heard that the descriptor is ready: those who ask the kernel by themselves need not be told.
-    fn hear(&self) {
-        self.wake();
+    /// Tells it apart from all others that stay on a list between their waits; 0: it does not stay.
+    fn mark(&self) -> u64 {
+        0
     }
 }
 
@@ -39,11 +39,19 @@ pub struct Waiters<W> {
     alarmed: AtomicBool,
     /// Somebody is on the list.
     occupied: AtomicBool,
+    /// The mark of the one who stays on the list when its wait is over, so that its next one costs no lock; 0: none. A wake
+    /// that finds it elsewhere is a look too many.
+    resident: AtomicU64,
 }
 
 impl<W: Wake> Waiters<W> {
     pub fn new() -> Waiters<W> {
-        Waiters { list: Mutex::new(Vec::new()), alarmed: AtomicBool::new(false), occupied: AtomicBool::new(false) }
+        Waiters {
+            list: Mutex::new(Vec::new()),
+            alarmed: AtomicBool::new(false),
+            occupied: AtomicBool::new(false),
+            resident: AtomicU64::new(0),
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<(W, For)>) -> T) -> T {
@@ -67,7 +75,9 @@ impl<W: Wake> Waiters<W> {
     /// `joined` runs under the lock.
     pub fn join(&self, waiter: W, purpose: For, joined: impl FnOnce()) -> Result<()> {
         self.with(|list| {
-            list.try_reserve(1).map_err(|_| Error::new(Code::OutOfMemory))?;
+            // Most lists never have more than one.
+            let room = if list.capacity() == 0 { list.try_reserve_exact(1) } else { list.try_reserve(1) };
+            room.map_err(|_| Error::new(Code::OutOfMemory))?;
             list.push((waiter, purpose));
             self.occupied.store(true, Ordering::SeqCst);
             joined();
@@ -75,10 +85,41 @@ impl<W: Wake> Waiters<W> {
         })
     }
 
+    /// Whether the waiter of this mark stands on the list from an earlier wait: as good as joining.
+    #[inline]
+    pub fn has_resident(&self, mark: u64) -> bool {
+        self.resident.load(Ordering::SeqCst) == mark
+    }
+
+    /// Joins the list to be told of readiness, and stays on it if nobody else does. Whether it stays; otherwise it has to quit.
+    pub fn join_to_stay(&self, waiter: &W) -> Result<bool>
+    where
+        W: Clone,
+    {
+        let mark = waiter.mark();
+        self.join(waiter.clone(), For::Readiness, || {
+            let _ = self.resident.compare_exchange(0, mark, Ordering::SeqCst, Ordering::SeqCst);
+        })?;
+        Ok(mark != 0 && self.has_resident(mark))
+    }
+
+    /// The residents that `gone` says are gone leave the list.
+    pub fn evict(&self, gone: impl Fn(&W) -> bool) {
+        self.with(|list| {
+            let mark = self.resident.load(Ordering::SeqCst);
+            if mark != 0 && list.iter().any(|(waiter, _)| waiter.mark() == mark && gone(waiter)) {
+                list.retain(|(waiter, purpose)| *purpose == For::Turn || waiter.mark() != mark);
+                self.occupied.store(!list.is_empty(), Ordering::SeqCst);
+                self.resident.store(0, Ordering::SeqCst);
+            }
+        });
+    }
+
     /// Leaves the list. `left` runs under the lock with whether others still wait for their turn.
     pub fn quit(&self, waiter: &W, left: impl FnOnce(bool)) {
         self.with(|list| {
-            if let Some(at) = list.iter().position(|(other, _)| other == waiter) {
+            // The last: an earlier one is that of a resident.
+            if let Some(at) = list.iter().rposition(|(other, _)| other == waiter) {
                 list.remove(at);
             }
             self.occupied.store(!list.is_empty(), Ordering::SeqCst);
@@ -111,12 +152,13 @@ impl<W: Wake> Waiters<W> {
         });
     }
 
-    /// The descriptor is ready, as was noted before this call: those who wait for that hear of it, if somebody has to tell them.
-    pub fn tell(&self) {
+    /// The descriptor is ready, as was noted before this call: `hear` gets those who wait for that.
+    #[inline]
+    pub fn tell(&self, hear: impl Fn(&W)) {
         if self.occupied.load(Ordering::SeqCst) {
             self.with(|list| {
                 let ready = list.iter().filter(|(_, purpose)| *purpose == For::Readiness);
-                ready.for_each(|(waiter, _)| waiter.hear());
+                ready.for_each(|(waiter, _)| hear(waiter));
             });
         }
     }
@@ -129,7 +171,11 @@ impl<W: Wake> Waiters<W> {
 
     /// Frees the list's memory. Nobody waits.
     pub fn reset(&self) {
-        self.with(|list| *list = Vec::new());
+        self.with(|list| {
+            *list = Vec::new();
+            self.occupied.store(false, Ordering::SeqCst);
+            self.resident.store(0, Ordering::SeqCst);
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::inbox::Inbox;
 use super::registry::{self, Handle, Pinned};
 use super::scope::{self, Scope};
-use super::wait::NEVER;
+use super::wait::{NEVER, Waker};
 use super::waiters::Wake;
 use crate::sys::epoll::{self, Event as Happening};
 use crate::sys::event::Event;
@@ -20,7 +20,7 @@ use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
 const WAKE: u64 = u64::MAX;
@@ -31,6 +31,8 @@ const BATCH: usize = 256;
 /// The number in the inbox that stands for whom the worker works for; fibers have greater ones.
 pub const HOST: u32 = 0;
 
+static SERIAL: AtomicU32 = AtomicU32::new(1);
+
 /// What other threads may know of a worker.
 pub struct Reactor {
     epoll: OwnedFd,
@@ -38,6 +40,8 @@ pub struct Reactor {
     inbox: Inbox,
     /// It runs in the process that made it.
     generation: u32,
+    /// Tells it apart from all others; not 0.
+    serial: u32,
     /// How many sockets are registered with it.
     registered: AtomicUsize,
     /// How many connections it has, or is about to get.
@@ -51,6 +55,7 @@ impl Reactor {
             event: Event::new()?,
             inbox: Inbox::new(),
             generation: process::generation(),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed).max(1),
             registered: AtomicUsize::new(0),
             load: AtomicUsize::new(0),
         };
@@ -94,6 +99,14 @@ impl Ticket {
     pub fn generation(&self) -> u32 {
         self.reactor.generation
     }
+
+    pub fn is_of(&self, reactor: &Shared<Reactor>) -> bool {
+        self.reactor == *reactor
+    }
+
+    pub fn mark(&self) -> u64 {
+        u64::from(self.reactor.serial) << 32 | u64::from(self.number)
+    }
 }
 
 impl Wake for Ticket {
@@ -116,8 +129,27 @@ pub trait Host {
 
 thread_local! {
     static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
-    /// The number of the fiber that runs on this thread; 0: none.
-    static FIBER: Cell<u32> = const { Cell::new(0) };
+    static FIBER: Cell<Running> = const { Cell::new(Running::NOTHING) };
+}
+
+/// The fiber that runs on this thread.
+#[derive(Clone, Copy)]
+struct Running {
+    /// 0: none.
+    number: u32,
+    serial: u32,
+    generation: u32,
+}
+
+impl Running {
+    const NOTHING: Running = Running { number: 0, serial: 0, generation: 0 };
+
+    /// None while no fiber runs, and in the child that a fiber forked.
+    #[inline]
+    fn now() -> Running {
+        let running = FIBER.try_with(Cell::get).unwrap_or(Running::NOTHING);
+        if running.number == 0 || running.generation != process::generation() { Running::NOTHING } else { running }
+    }
 }
 
 pub struct Worker {
@@ -161,18 +193,23 @@ struct Odd {
 
 /// The worker that runs on this thread, if the caller is a fiber of this process.
 fn current() -> Option<(Rc<Worker>, u32)> {
-    let number = FIBER.try_with(Cell::get).unwrap_or(0);
-    if number == 0 {
-        return None;
+    match Running::now().number {
+        0 => None,
+        number => Some((WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?, number)),
     }
-    let worker = WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?;
-    (worker.reactor.generation == process::generation()).then_some((worker, number))
+}
+
+/// The mark of the fiber that runs, as [`Ticket::mark`]; never 0.
+#[inline]
+pub fn mark() -> u64 {
+    let running = Running::now();
+    if running.number == 0 { u64::MAX } else { u64::from(running.serial) << 32 | u64::from(running.number) }
 }
 
 /// Whether the caller is a fiber, which must not block its thread.
 #[inline]
 pub fn in_fiber() -> bool {
-    FIBER.try_with(Cell::get).unwrap_or(0) != 0 && current().is_some()
+    Running::now().number != 0
 }
 
 /// Lets the other fibers run, if the caller is one.
@@ -181,6 +218,16 @@ pub fn breathe() {
     if let Some((worker, number)) = current() {
         worker.list(number);
         fiber::suspend();
+    }
+}
+
+/// Suspends the calling fiber until somebody wakes it, or `until`.
+#[inline]
+pub fn sleep(until: i64) {
+    if until == NEVER {
+        fiber::suspend();
+    } else if let Some((worker, number)) = current() {
+        worker.sleep(number, until);
     }
 }
 
@@ -206,10 +253,13 @@ pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
 }
 
 /// Sees to it that what happens on a socket is heard by the fibers that wait for it.
+#[inline]
 pub fn register(pinned: &Pinned) -> Result<()> {
-    if pinned.socket().is_registered() {
-        return Ok(());
-    }
+    if pinned.socket().is_registered() { Ok(()) } else { register_here(pinned) }
+}
+
+#[cold]
+fn register_here(pinned: &Pinned) -> Result<()> {
     match current() {
         Some((worker, _)) => pinned.socket().register(&worker.reactor, |reactor, descriptor| {
             let events = epoll::IN | epoll::OUT | epoll::PEER_CLOSED | epoll::PRIORITY | epoll::EDGE;
@@ -375,11 +425,11 @@ impl Worker {
             let Some(fiber) = place.fiber.take() else { return true };
             (fiber, place.scope.take())
         };
-        FIBER.set(number);
+        FIBER.set(Running { number, serial: self.reactor.serial, generation: self.reactor.generation });
         let outer = scope::enter(scope);
         let ended = fiber.resume();
         let scope = scope::enter(outer);
-        FIBER.set(0);
+        FIBER.set(Running::NOTHING);
         if !ended {
             let place = &mut self.places.borrow_mut()[number as usize];
             (place.fiber, place.scope) = (Some(fiber), scope);
@@ -427,8 +477,31 @@ impl Worker {
                 WAKE => {}
                 DOOR => host.door(),
                 ODD => self.take_odd(),
-                handle => happened(handle as Handle, happening.ready()),
+                handle => self.happened(handle as Handle, happening.ready()),
             }
+        }
+    }
+
+    /// Something has happened on a registered socket. An end, or urgent data, stays: from then on no short read means that nothing
+    /// is left.
+    fn happened(&self, handle: Handle, events: u32) {
+        let Some([read, write]) = registry::sides_of(handle) else { return };
+        let broken = events & (epoll::HANGUP | epoll::ERROR) != 0;
+        let lasting = broken || events & (epoll::PEER_CLOSED | epoll::PRIORITY) != 0;
+        if lasting || events & epoll::IN != 0 {
+            read.stir(lasting, |waker| self.hear(waker));
+        }
+        if broken || events & epoll::OUT != 0 {
+            write.stir(broken, |waker| self.hear(waker));
+        }
+    }
+
+    /// Somebody waits for what has happened. A thread polls the descriptor itself.
+    fn hear(&self, waker: &Waker) {
+        match waker {
+            Waker::Fiber(ticket) if ticket.is_of(&self.reactor) => self.list(ticket.number),
+            Waker::Fiber(ticket) => ticket.wake(),
+            Waker::Thread(_) => {}
         }
     }
 
@@ -532,18 +605,5 @@ impl Odd {
             Err(Errno::EEXIST) => epoll::modify(self.epoll.as_raw_fd(), descriptor, events, descriptor as u64),
             result => result,
         }
-    }
-}
-
-/// Something has happened on a registered socket. An end, or urgent data, stays: from then on no short read means that nothing is left.
-fn happened(handle: Handle, events: u32) {
-    let Some([read, write]) = registry::sides_of(handle) else { return };
-    let broken = events & (epoll::HANGUP | epoll::ERROR) != 0;
-    let lasting = broken || events & (epoll::PEER_CLOSED | epoll::PRIORITY) != 0;
-    if lasting || events & epoll::IN != 0 {
-        read.stir(lasting);
-    }
-    if broken || events & epoll::OUT != 0 {
-        write.stir(broken);
     }
 }
