@@ -55,8 +55,6 @@ const LINGER: i64 = 10_000;
 const LINGER_IN_SILENCE: i64 = 1_000;
 /// How long a canceled handler may go on before its connection is closed under it. Milliseconds.
 const PATIENCE: i64 = 1_000;
-/// What is read and dropped at once.
-const DROP: usize = 1 << 20;
 
 pub struct Server {
     handler: Handler,
@@ -518,11 +516,7 @@ fn drop_unread(closer: &Pinned) -> bool {
     let tcp = closer.socket().family() != Some(Family::Unix);
     // A peer that sends faster than this reads has to be waited for in turns.
     for _ in 0..16 {
-        match if tcp {
-            system::discard(closer.descriptor(), DROP)
-        } else {
-            system::receive(closer.descriptor(), &mut [0; 256], 0)
-        } {
+        match if tcp { system::discard(closer.descriptor()) } else { system::receive(closer.descriptor(), &mut [0; 256], 0) } {
             Ok(0) => return false,
             Ok(_) => {}
             Err(crate::sys::Errno::EAGAIN) => return true,
