@@ -64,18 +64,17 @@ fn open_tcp(target: &Target, options: &Options) -> Result<Handle> {
         return Err(Error::invalid("nobody can be reached at port 0"));
     }
     let plan = Plan { options, local: options.local(Protocol::Tcp)? };
-    let literal = target.literal();
     let local = plan.local.as_ref().and_then(Target::literal).map(|local| family_of(&local));
-    if local
-        .is_some_and(|local| ![options.family(), literal.as_ref().map(family_of)].iter().flatten().all(|other| *other == local))
-    {
-        return Err(Error::invalid("option local_host is not of the family of the address, or of option family"));
-    }
-    let family = options.family().or(local);
+    let family = match (options.family(), local) {
+        (Some(wanted), Some(local)) if wanted != local => {
+            return Err(Error::invalid("option local_host is not of the family that option family asks for"));
+        }
+        (wanted, local) => wanted.or(local),
+    };
     let started = clock::now();
     let until = end(options, started);
     let found;
-    let literal = literal.filter(|address| is_wanted(address, family));
+    let literal = target.literal().filter(|address| is_wanted(address, family));
     let (addresses, resolved) = match &literal {
         Some(address) => (std::slice::from_ref(address), started),
         None => {
