@@ -18,7 +18,7 @@ harmless='
     if_indextoname                   without it the scope is shown as a number
     getservbyname_r
     gnu_get_libc_version sysconf sched_getaffinity
-    sigaddset sigfillset sigemptyset pthread_sigmask sigaction sigaltstack
+    sigaddset sigfillset sigemptyset sigismember sigpending sigtimedwait pthread_sigmask sigaction sigaltstack
     pause pthread_self pthread_detach pthread_join pthread_attr_.* pthread_getattr_np pthread_key_create pthread_key_delete
     pthread_setspecific pthread_getspecific pthread_setname_np pthread_atfork pthread_mutex_.* pthread_cond_.*
     sched_yield nanosleep clock_nanosleep munmap

@@ -21,7 +21,7 @@
 
 enum { WORKERS = 4, HANG_SECONDS = 10, REPORTED = 10, SETTLE_MS = 5000 };
 
-#define TRANSFERS "read write recv send recvfrom sendto recvmsg sendmsg readv writev recvmmsg sendmmsg sendfile sendfile64 splice"
+#define TRANSFERS "read write recv send recvfrom sendto recvmsg sendmsg readv writev recvmmsg sendmmsg pread64 sendfile sendfile64 splice"
 
 /* What is done to the calls.. */
 static const struct fault_kind {
@@ -256,6 +256,8 @@ SCENARIO(datagrams)
 SCENARIO(unix_descriptors)
 SCENARIO(server_with_threads)
 SCENARIO(server_with_fibers)
+SCENARIO(relayed)
+SCENARIO(file_sent)
 
 /* Two addresses, of which the preferred one refuses. */
 static void loop_open_by_name(void)
@@ -268,7 +270,8 @@ static void loop_open_by_name(void)
 
 #define LOOP(name) { #name, loop_##name, 600 }
 static const test_case cases[] = {
-    LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines), LOOP(half_close_and_reset),
-    LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams), LOOP(unix_descriptors), LOOP(server_with_threads), LOOP(server_with_fibers),
+    LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines),
+    LOOP(half_close_and_reset), LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams),
+    LOOP(unix_descriptors), LOOP(server_with_threads), LOOP(server_with_fibers), LOOP(relayed), LOOP(file_sent),
 };
 TEST_MAIN(cases)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -439,6 +440,74 @@ int64_t deadlines(void)
     FAILS(SOCK_ECANCELED, sock_read(handles[1], &byte, 1));
 done:
     close_handles(handles, 4);
+    return first_code;
+}
+
+typedef struct relay_ends {
+    sock_t a, b;
+    int64_t moved;
+} relay_ends;
+
+static void *run_relay(void *argument)
+{
+    relay_ends *ends = argument;
+    ends->moved = sock_relay(ends->a, ends->b);
+    return NULL;
+}
+
+/* Bytes go through the relay and are those that were sent, or an error is said by somebody. */
+int64_t relayed(void)
+{
+    sock_t left[2] = { 0 }, right[2] = { 0 };
+    char bytes[6];
+    pthread_t thread;
+    bool started = false;
+    begin();
+    STEP(sock_pair(left));
+    STEP(sock_pair(right));
+    for (int i = 0; i < 2; i++) {
+        STEP(sock_set_timeout(left[i], SOCK_READ | SOCK_WRITE, patience_ms));
+        STEP(sock_set_timeout(right[i], SOCK_READ | SOCK_WRITE, patience_ms));
+    }
+    relay_ends ends = { left[1], right[0], 0 };
+    thread = start_thread(run_relay, &ends);
+    started = true;
+    STEP(sock_write(left[0], "onward", 6));
+    STEP(sock_read_exact(right[1], bytes, 6));
+    CHECK(memcmp(bytes, "onward", 6), ==, 0);
+    STEP(sock_write(right[1], "return", 6));
+    STEP(sock_read_exact(left[0], bytes, 6));
+    CHECK(memcmp(bytes, "return", 6), ==, 0);
+    STEP(sock_shutdown(left[0], SOCK_WRITE));
+    STEP(sock_shutdown(right[1], SOCK_WRITE));
+done:
+    if (started) {
+        join_thread(thread);
+        failed("sock_relay", ends.moved, 0);
+        if (first_code == 0) CHECK(ends.moved, ==, 12);
+    }
+    close_handles(left, 2);
+    close_handles(right, 2);
+    return first_code;
+}
+
+int64_t file_sent(void)
+{
+    static unsigned char bytes[4096];
+    sock_t pair[2] = { 0 };
+    int file = memfd_create("file", MFD_CLOEXEC);
+    pattern(bytes, sizeof bytes, 0);
+    CHECK(write(file, bytes, sizeof bytes), ==, sizeof bytes);
+    begin();
+    STEP(sock_pair(pair));
+    for (int i = 0; i < 2; i++) STEP(sock_set_timeout(pair[i], SOCK_READ | SOCK_WRITE, patience_ms));
+    STEP(sock_send_file(pair[0], file, 96, -1));
+    memset(bytes, 0, sizeof bytes);
+    STEP(sock_read_exact(pair[1], bytes, sizeof bytes - 96));
+    CHECK(pattern_mismatch(bytes, sizeof bytes - 96, 96), ==, sizeof bytes - 96);
+done:
+    close_handles(pair, 2);
+    close(file);
     return first_code;
 }
 

@@ -25,5 +25,7 @@ int64_t datagrams(void);
 int64_t unix_descriptors(void);
 int64_t server_with_threads(void);
 int64_t server_with_fibers(void);
+int64_t relayed(void);
+int64_t file_sent(void);
 
 #endif

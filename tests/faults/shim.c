@@ -292,6 +292,7 @@ int close(int fd)
     return f.action == FAULT_ERRNO || f.action == FAULT_POST ? (int)fail(f) : result;
 }
 
+TRANSFER(pread64, (int fd, void *buffer, size_t size, off64_t offset), (fd, buffer, size, offset))
 TRANSFER(recv, (int fd, void *buffer, size_t size, int flags), (fd, buffer, size, flags))
 TRANSFER(send, (int fd, const void *buffer, size_t size, int flags), (fd, buffer, size, flags))
 TRANSFER(sendfile, (int fd, int in, off_t *offset, size_t size), (fd, in, offset, size))
