@@ -1486,8 +1486,8 @@ int64_t sock_recv_fds(sock_t s,
  *
  * The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not be used, closed or adopted
  * again. A blocking descriptor stays in blocking mode for whoever shares the open file; calls here keep to their deadlines
- * all the same. Only accepting needs the open file of a listener in non-blocking mode: it is put back on sock_close and
- * sock_release_fd.
+ * all the same. Only accepting, sock_send_file and sock_relay need the open file in non-blocking mode: it is put back on
+ * sock_close and sock_release_fd.
  *
  * @param fd the descriptor
  * @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no

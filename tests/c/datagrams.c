@@ -920,18 +920,18 @@ static void abstract_datagram_sockets_need_no_file(void)
     close_both(client, server);
 }
 
-static void a_batch_fits_a_thread_of_64_kib(void);
 static void *batch_on_a_small_stack(void *argument)
 {
     sock_t *pair = argument;
     sock_datagram out = {.data = "abcdef", .size = 6, .segment = 2};
-    static char room[LARGE];
+    char *room = malloc(LARGE);
     CHECK(sock_send_batch(pair[0], &out, 1), ==, 1);
     for (size_t got = 0; got < 6;) {
-        sock_datagram in = {.data = room, .size = sizeof room};
+        sock_datagram in = {.data = room, .size = LARGE};
         CHECK(sock_recv_batch(pair[1], &in, 1), ==, 1);
         got += in.length;
     }
+    free(room);
     return NULL;
 }
 static void a_batch_fits_a_thread_of_64_kib(void)
@@ -946,6 +946,41 @@ static void a_batch_fits_a_thread_of_64_kib(void)
     pthread_join(thread, NULL);
     pthread_attr_destroy(&small);
     close_both(pair[0], pair[1]);
+}
+
+static void exchange_on_a_fiber(sock_t connection, void *unused)
+{
+    (void)unused;
+    sock_t pair[2];
+    char byte;
+    connected_pair(pair);
+    CHECK(sock_set_timeout(pair[1], SOCK_READ, 20), ==, 0);
+    CHECK(sock_recv_from(pair[1], &byte, 1, NULL), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_set_timeout(pair[1], SOCK_READ, 10000), ==, 0);
+    batch_on_a_small_stack(pair);
+    sock_t queue = sock_udp_bind("127.0.0.1", "0", NULL);
+    sock_address to = address_of(queue);
+    CHECK(sock_send_to(pair[0], "x", 1, &to), ==, 1);
+    CHECK(sock_recv_from(queue, &byte, 1, NULL), ==, 1);
+    CHECK(sock_close(queue), ==, 0);
+    close_both(pair[0], pair[1]);
+    CHECK(sock_write(connection, "done", 4), ==, 4);
+}
+
+static void datagrams_work_on_fibers(void)
+{
+    char answer[4];
+    sock_t listener = listen_local();
+    uint16_t port = port_of(listener);
+    sock_t server = sock_serve(listener, exchange_on_a_fiber, NULL, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS));
+    CHECK(server, >, 0);
+    sock_t clients[4];
+    for (int i = 0; i < 4; i++) clients[i] = sock_open("127.0.0.1", port_text(port), NULL);
+    for (int i = 0; i < 4; i++) {
+        CHECK(sock_read_exact(clients[i], answer, 4), ==, 4);
+        CHECK(sock_close(clients[i]), ==, 0);
+    }
+    CHECK(sock_close(server), ==, 0);
 }
 
 static const test_case cases[] = {
@@ -984,5 +1019,6 @@ static const test_case cases[] = {
     CASE(a_full_unix_queue_makes_the_sender_wait),
     CASE(abstract_datagram_sockets_need_no_file),
     CASE(a_batch_fits_a_thread_of_64_kib),
+    CASE(datagrams_work_on_fibers),
 };
 TEST_MAIN(cases)
