@@ -1,7 +1,7 @@
 //! The last failure of each thread and of each fiber: its code's errno, how far the transfer came, and one line of text in a fixed buffer.
 
 use super::address::Text;
-use super::error::{Code, Error};
+use super::error::{Code, Detail, Error};
 use super::information;
 use super::log::{self, Level};
 use super::registry::Handle;
@@ -39,6 +39,9 @@ impl Write for Failure {
     }
 }
 
+/// What [`Code::WouldBlock`] says behind the operation.
+const WOULD_BLOCK: &str = ": it would block";
+
 impl Failure {
     const fn new() -> Failure {
         Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0 }
@@ -59,6 +62,10 @@ impl Failure {
         self.text[0] = 0;
         // It only fails where the text is cut.
         let _ = match subject {
+            // What loops of sock_try_ calls meet all the time does without the formatter.
+            None if error.would_block() && matches!(error.detail, Detail::None) => {
+                self.write_str(operation).and_then(|()| self.write_str(WOULD_BLOCK))
+            }
             Some(subject) => write!(self, "{operation} {subject}: {error}"),
             None => write!(self, "{operation}: {error}"),
         };
@@ -109,4 +116,17 @@ pub fn errno() -> i32 {
 
 pub fn count() -> usize {
     last(|last| last.count)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_says_what_the_formatter_would() {
+        let error = Error::new(Code::WouldBlock);
+        let mut failure = Failure::new();
+        failure.set("try_read", None, &error);
+        assert_eq!(&failure.text[..failure.length], format!("try_read: {error}").as_bytes());
+    }
 }

@@ -347,7 +347,6 @@ impl Call {
         if worker::in_fiber() {
             return self.ready_in_fiber(pinned);
         }
-        self.check(pinned)?;
         let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
         if self.spin(pinned, &mut watch)? {
             return Ok(());
@@ -509,6 +508,7 @@ impl Call {
         if span <= 0 {
             return Ok(false);
         }
+        self.check(pinned)?;
         let over = clock::now().saturating_add(span.saturating_mul(1000));
         loop {
             poll_until(watch, 0)?;
