@@ -2,6 +2,7 @@
 
 use super::datagram;
 use super::error::{Code, Error, Result};
+use super::lock::lock;
 use super::options::Inherited;
 use super::poller;
 use super::registry::{self, Direction, Handle, Pinned};
@@ -93,7 +94,7 @@ pub fn inherited(out: &mut [Handle]) -> Result<usize> {
     if count == 0 {
         return Ok(0);
     }
-    let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut taken = lock(&TAKEN);
     if taken.0 != process::id() {
         *taken = (process::id(), Vec::new());
     }

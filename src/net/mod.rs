@@ -12,6 +12,7 @@ pub mod information;
 pub mod listen;
 pub mod live_options;
 pub mod local;
+mod lock;
 pub mod log;
 pub mod name;
 pub mod options;

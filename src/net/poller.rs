@@ -5,6 +5,7 @@
 //! told once, and the directions of interest as ready until a call has reported the end there.
 
 use super::error::{Code, Error, Result};
+use super::lock::lock;
 use super::registry::{self, Direction, Handle, Pinned, Side};
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
@@ -295,7 +296,7 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
 
 impl Poller {
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.entries)
     }
 
     /// Takes events from the kernel, waiting for them until `until`; 0 does not wait.

@@ -5,6 +5,7 @@
 
 use super::address::Address;
 use super::error::{Code, Error, Result};
+use super::lock::lock;
 use super::scope;
 use super::wait::{self, Own, Waker};
 use super::waiters::Wake;
@@ -92,7 +93,7 @@ static LOOKUPS: PerProcess<Mutex<Lookups>> = PerProcess::new();
 
 fn lookups() -> Result<MutexGuard<'static, Lookups>> {
     let lookups = LOOKUPS.get(|| Mutex::new(Lookups { list: VecDeque::new(), running: 0, last_number: 0 }))?;
-    Ok(lookups.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    Ok(lock(lookups))
 }
 
 impl Lookups {

@@ -1,6 +1,7 @@
 //! One socket: its descriptor and kind, and what is remembered about it. Everything here is shared by all threads.
 
 use super::error::{Code, Error, Result};
+use super::lock::lock;
 use super::read_ahead::ReadAhead;
 use super::registry::Pinned;
 use super::worker::Reactor;
@@ -205,7 +206,7 @@ impl Socket {
     }
 
     pub fn details(&self) -> MutexGuard<'_, Details> {
-        self.details.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.details)
     }
 
     /// How many bytes have been read ahead.

@@ -4,6 +4,8 @@
 //! signal handler may call it: whoever holds the lock at that moment does the waking when it lets go.
 
 use super::error::{Code, Error, Result};
+#[cfg(not(loom))]
+use super::lock::lock;
 #[cfg(loom)]
 use loom::sync::{
     Mutex,
@@ -14,6 +16,11 @@ use std::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
+
+#[cfg(loom)]
+fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// Wakes one thread or fiber. Must be async-signal-safe, and harmless when nobody sleeps any more.
 pub trait Wake: PartialEq {
@@ -55,7 +62,7 @@ impl<W: Wake> Waiters<W> {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<(W, For)>) -> T) -> T {
-        let result = work(&mut self.list.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let result = work(&mut lock(&self.list));
         self.settle();
         result
     }

@@ -5,7 +5,7 @@ use super::memory::boxed_by;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Inner<T> {
     owners: AtomicUsize,
@@ -77,8 +77,7 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        if self.inner().owners.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+        if self.inner().owners.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: no owner is left, and none can come back; the memory stays until the observer below has gone.
             unsafe { ManuallyDrop::drop(&mut (*self.0.as_ptr()).value) };
             drop(Weak(self.0));
@@ -88,8 +87,7 @@ impl<T> Drop for Shared<T> {
 
 impl<T> Drop for Weak<T> {
     fn drop(&mut self) {
-        if self.inner().observers.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
+        if self.inner().observers.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: the box that `new` leaked; nobody knows it any more.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }

@@ -14,6 +14,7 @@ use super::socket::Kind;
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
 use super::{local, log};
+use crate::net::lock::lock;
 use crate::sys::memory::boxed;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family, Shutdown};
@@ -208,10 +209,6 @@ pub fn take(closer: &Pinned) -> Option<Shared<Server>> {
 pub fn sleep(milliseconds: i64) -> Result<()> {
     scope::check()?;
     wait::sleep_until(wait::after(clock::now(), milliseconds))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Server {
