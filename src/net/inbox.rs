@@ -2,9 +2,9 @@
 //!
 //! The owner takes them all at once. A number that is already in it is not pushed again: the owner has yet to look.
 
+use super::lock::OnceLock;
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::OnceLock;
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

@@ -13,3 +13,43 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(not(tsan))]
+pub use std::sync::OnceLock;
+
+/// std's, with a flag beside it by which the thread sanitizer sees the value being handed over.
+#[cfg(tsan)]
+pub struct OnceLock<T> {
+    value: std::sync::OnceLock<T>,
+    set: std::sync::atomic::AtomicBool,
+}
+
+#[cfg(tsan)]
+impl<T> OnceLock<T> {
+    pub const fn new() -> OnceLock<T> {
+        OnceLock { value: std::sync::OnceLock::new(), set: std::sync::atomic::AtomicBool::new(false) }
+    }
+
+    pub fn get(&self) -> Option<&T> {
+        self.set.load(std::sync::atomic::Ordering::Acquire).then(|| self.value.get()).flatten()
+    }
+
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let result = self.value.set(value);
+        self.set.store(true, std::sync::atomic::Ordering::Release);
+        result
+    }
+
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        let value = self.value.get_or_init(make);
+        self.set.store(true, std::sync::atomic::Ordering::Release);
+        value
+    }
+}
+
+#[cfg(tsan)]
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> OnceLock<T> {
+        OnceLock { value: std::sync::OnceLock::from(value), set: std::sync::atomic::AtomicBool::new(true) }
+    }
+}

@@ -7,6 +7,7 @@
 
 use super::error::{Code, Error, Result};
 use super::gate::{Entry, Gate, Left, TAG};
+use super::lock::OnceLock;
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
@@ -14,7 +15,6 @@ use super::worker::Reactor;
 use crate::sys::shared::Shared;
 use crate::sys::{self, AsRawFd, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 pub type Handle = i64;

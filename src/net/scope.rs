@@ -3,13 +3,13 @@
 //! A thread that runs a handler is inside a scope, and so is a fiber; everybody else is in none.
 
 use super::error::{Code, Error, Result};
+use super::lock::OnceLock;
 use super::wait::Waker;
 use super::waiters::Wake;
 use super::worker::Ticket;
 use crate::sys::process;
 use crate::sys::shared::Shared;
 use std::cell::RefCell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub struct Scope {

@@ -14,7 +14,7 @@ use super::socket::Kind;
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
 use super::{local, log};
-use crate::net::lock::lock;
+use crate::net::lock::{OnceLock, lock};
 use crate::sys::memory::boxed;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family, Shutdown};
@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Model {
