@@ -115,7 +115,7 @@ def the_deadline_covers_a_server_that_drips():
     took = time.monotonic() - started
     equal(status, 1)
     contains(errors, b"timed out")
-    assert 0.29 < took < 5, took
+    assert 0.29 < took < 10, took
     wait()
 
 

@@ -227,7 +227,7 @@ def slow_clients_are_ended_and_hold_nobody_up():
         equal(status_of(answer), 408)
         equal(read_all(silent), b"")
 
-    each_model(check, "-t", "500")
+    each_model(check, "-t", "1000")
 
 
 @case
@@ -239,7 +239,7 @@ def a_client_that_does_not_read_is_ended_and_holds_nobody_up():
         deaf.connect(("127.0.0.1", port))
         deaf.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
         equal(get(port, "/big")[2] == BIG, True)
-        time.sleep(1.2)  # twice the server's patience, for which the test has nothing else to wait
+        time.sleep(2.2)  # twice the server's patience, for which the test has nothing else to wait
         deaf.settimeout(LIMIT)
         received = 0
         with contextlib.suppress(ConnectionResetError):
@@ -247,7 +247,7 @@ def a_client_that_does_not_read_is_ended_and_holds_nobody_up():
                 received += len(piece)
         assert received < 3 * len(BIG), received
 
-    each_model(check, "-t", "500")
+    each_model(check, "-t", "1000")
 
 
 @case

@@ -45,7 +45,10 @@ def a_peer_that_ends_its_side_first_still_gets_everything():
         equal(read_all(peer) == MUCH, True)
 
     port, wait = scripted_peer(script)
-    equal(run("sockcat", "127.0.0.1", port, input=MUCH), (0, b"", b""))
+    with tempfile.TemporaryFile() as much:  # a file is never silent
+        much.write(MUCH)
+        much.seek(0)
+        equal(run("sockcat", "127.0.0.1", port, input=None, stdin=much), (0, b"", b""))
     wait()
 
 
@@ -138,7 +141,7 @@ def datagrams_to_itself_and_back():
 
 @case
 def datagrams_from_strangers_are_not_printed():
-    server, port = listening("-u", "-w", "500", "127.0.0.1", "0")
+    server, port = listening("-u", "-w", "2000", "127.0.0.1", "0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         first.sendto(b"one ", ("127.0.0.1", port))
         equal(os.read(server.stdout.fileno(), 100), b"one ")
@@ -153,7 +156,7 @@ def datagrams_with_socat():
     port = free_port()
     start([socat, f"UDP-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:cat"])
     wait_until(lambda: f":{port:04X} " in open("/proc/net/udp").read(), "socat")
-    equal(run("sockcat", "-u", "-w", "700", "127.0.0.1", port, input=b"there and back"), (0, b"there and back", b""))
+    equal(run("sockcat", "-u", "-w", "3000", "127.0.0.1", port, input=b"there and back"), (0, b"there and back", b""))
 
 
 @case
@@ -167,7 +170,7 @@ def a_time_limit_ends_a_silent_connection():
     wait()
     equal((status, output), (1, b""))
     contains(errors, b"timed out")
-    assert 0.29 < took < 5, took
+    assert 0.29 < took < 10, took
 
 
 @case
@@ -177,7 +180,7 @@ def a_time_limit_ends_the_wait_for_a_connection():
     took = time.monotonic() - started
     equal((status, output), (1, b""))
     contains(errors, b"timed out")
-    assert 0.29 < took < 5, took
+    assert 0.29 < took < 10, took
 
 
 @case
