@@ -12,7 +12,7 @@ CFLAGS ?= -O2 -g
 CARGO ?= cargo
 WARNINGS = -Wall -Wextra -Wpedantic -Werror
 TEST_JOBS ?= 4
-TEST_SECONDS ?= 300
+TEST_SECONDS ?= 900
 
 LIBRARY_SHARED = target/release/libsock.so
 LIBRARY_STATIC = target/release/libsock.a

@@ -326,7 +326,7 @@ static void changes_reach_calls_that_already_wait(make_pair make)
 {
     sock_t pair[2];
     char byte;
-    int64_t first_limit = under_memcheck() ? 5000 : 1000; /* comfortably after the reader is seen asleep */
+    int64_t first_limit = under_memcheck() ? 2000 : 1000; /* comfortably after the reader is seen asleep */
     int (*setters[])(sock_t, int, int64_t) = { sock_set_timeout, sock_set_deadline };
     for (int i = 0; i < 2; i++) {
         make(pair);
