@@ -43,8 +43,7 @@ $(BUILD)/lib/.linked: $(LIBRARY_SHARED)
 
 # ---- tests ----
 
-PENDING_TESTS = frozen_interface handles
-C_TESTS = $(filter-out harness $(PENDING_TESTS),$(basename $(notdir $(wildcard tests/c/*.c))))
+C_TESTS = $(filter-out harness,$(basename $(notdir $(wildcard tests/c/*.c))))
 # valgrind runs one thread at a time: what hunts for races, or counts descriptors of which valgrind has its own, is left out.
 MEMCHECK_TESTS = $(filter-out exhaustion foreign_bytes process_untouched server signals threads,$(C_TESTS))
 TAP_SCRIPTS = $(foreach script,$(wildcard tests/*/*.t),$(shell test -x $(script) && echo $(script)))
