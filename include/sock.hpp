@@ -41,6 +41,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -1453,12 +1454,31 @@ public:
     Address local_address() const { return listener_.local_address(); }
     Address local_address(std::error_code &code) const noexcept { return listener_.local_address(code); }
 
+    /** Stops with no grace, and returns when the handlers have. */
+    void close()
+    {
+        detail::or_throw([this](std::error_code &code) { close(code); });
+    }
+
+    void close(std::error_code &code) noexcept
+    {
+        code.clear();
+        if (!*this)
+            return;
+        stop(milliseconds(0), code);
+        if (code) /* it did not wait, so that a handler may still be about to begin: its callable must stay */
+            static_cast<void>(new (std::nothrow) std::shared_ptr<void>(std::move(host_)));
+        std::error_code ignored;
+        Handle::close(ignored);
+    }
+
+    /** Its callable lives here, so that the handle cannot live elsewhere. */
+    sock_t release() = delete;
+
 private:
     void end() noexcept
     {
         std::error_code ignored;
-        if (*this)
-            stop(milliseconds(0), ignored);
         close(ignored);
     }
 

@@ -802,6 +802,26 @@ void a_c_handler_serves()
     CHECK(calls == 1);
     server.stop(10s);
     server.wait();
+    server.close();
+    server.close();
+    CHECK(!server);
+}
+
+void closing_a_server_waits_for_its_handlers()
+{
+    std::atomic<int> inside{0};
+    sock::Server server = sock::Server::serve(sock::Listener::listen("127.0.0.1", "0"), [&inside](sock::Socket &connection) {
+        inside++;
+        std::string line;
+        std::error_code code;
+        connection.read_line(line, code);
+        std::this_thread::sleep_for(20ms); // long enough to be seen if nobody waited
+        inside--;
+    });
+    sock::Socket client = sock::Socket::open(server.local_address().text(), nullptr);
+    wait_until([&] { return inside == 1; });
+    server.close();
+    CHECK(inside == 0 && !server);
 }
 
 void a_listener_that_is_not_served_stays_the_callers()
@@ -890,6 +910,7 @@ const Case cases[] = {
     CASE(destroying_a_server_waits_for_its_fibers),
     CASE(a_handler_may_end_its_own_server),
     CASE(a_c_handler_serves),
+    CASE(closing_a_server_waits_for_its_handlers),
     CASE(a_listener_that_is_not_served_stays_the_callers),
     CASE(the_rest_is_there),
 };
@@ -900,7 +921,7 @@ const Case cases[] = {
 int main(int argc, char **argv)
 {
     int number = 0, failures = 0;
-    alarm(120); // a case that hangs must not hang its caller
+    alarm(240); // a case that hangs must not hang its caller
     for (const Case &each : cases) {
         bool wanted = argc < 2;
         for (int i = 1; i < argc; i++)
