@@ -14,6 +14,7 @@ mod stream;
 
 use crate::net::error::{Code, Error, Result};
 use crate::net::name::Request;
+use crate::net::server::let_others_run;
 use crate::net::{failure, registry};
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,6 +76,10 @@ fn failed(operation: &'static str, subject: Subject, error: &Error) -> i64 {
         Subject::Request(request) => failure::record(operation, Some(&request), error),
         Subject::Handle(handle) => failure::record_for_handle(operation, handle, error),
     }));
+    if error.would_block() {
+        // A fiber that asks again and again must not keep the others from running.
+        let_others_run();
+    }
     error.code as i64
 }
 

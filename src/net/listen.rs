@@ -129,7 +129,10 @@ pub fn accept(handle: Handle) -> Result<Handle> {
     loop {
         check_free(&pinned)?;
         match attempt(&pinned) {
-            Attempt::Accepted(connection) => return Ok(connection),
+            Attempt::Accepted(connection) => {
+                pinned.count(0);
+                return Ok(connection);
+            }
             Attempt::Nothing => call.ready(&pinned)?,
             Attempt::Lost(_) if lost < MOST_LOST => lost += 1,
             Attempt::Lost(errno) => return Err(errno.into()),

@@ -22,6 +22,9 @@ pub enum Kind {
     Server = 5,
 }
 
+/// After so many transfers in one direction a fiber lets others run.
+const STREAK: u8 = 32;
+
 impl Kind {
     fn from_number(number: u8) -> Kind {
         match number {
@@ -312,5 +315,11 @@ impl Pinned {
     pub fn count(&self, bytes: usize) {
         let counter = &self.side().bytes;
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
+        let streak = self.side().streak.load(Ordering::Relaxed).wrapping_add(1);
+        self.side().streak.store(streak, Ordering::Relaxed);
+        if streak % STREAK == 0 {
+            // A fiber whose peer never lets it wait must not keep the others waiting.
+            super::worker::breathe();
+        }
     }
 }

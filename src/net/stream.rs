@@ -283,6 +283,8 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
             let before = pinned.side().bytes.load(Ordering::Relaxed);
             let length = receive(&pinned, &mut call, size, |descriptor| system::receive(descriptor, buffer, system::PEEK))?;
             pinned.side().bytes.store(before, Ordering::Relaxed);
+            // What was read is still there, and nothing will stir for it.
+            pinned.side().drained.store(0, Ordering::Relaxed);
             Ok(length)
         }
         Kind::Datagram => datagram::peek(&pinned, &mut call, buffer),

@@ -13,6 +13,7 @@ use super::scope::{self, Scope};
 use super::socket::Kind;
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
+use super::worker;
 use super::{local, log};
 use crate::net::lock::{OnceLock, lock};
 use crate::sys::memory::boxed;
@@ -209,6 +210,11 @@ pub fn take(closer: &Pinned) -> Option<Shared<Server>> {
 pub fn sleep(milliseconds: i64) -> Result<()> {
     scope::check()?;
     wait::sleep_until(wait::after(clock::now(), milliseconds))
+}
+
+/// Lets the other fibers run, if the caller is one.
+pub fn let_others_run() {
+    worker::breathe();
 }
 
 impl Server {

@@ -1,0 +1,617 @@
+/* What only fibers have: many on one worker, stacks, fairness, results of their own, sockets that several workers know. */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+typedef struct served { sock_t listener, server; uint16_t port; } served;
+
+static served serve_on(int workers, sock_handler handler, void *context, size_t stack)
+{
+    served s;
+    s.listener = listen_local();
+    s.port = port_of(s.listener);
+    s.server = sock_serve(s.listener, handler, context,
+                          SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = workers, .stack_size = stack));
+    CHECK(s.server, >, 0);
+    return s;
+}
+
+static sock_server_info info_of(sock_t server)
+{
+    sock_server_info info = { .size = sizeof info };
+    CHECK(sock_get_server_info(server, &info), ==, 0);
+    return info;
+}
+
+static void raw_echoes(int fd, const char *text)
+{
+    char answer[256];
+    raw_send(fd, text, strlen(text));
+    raw_receive(fd, answer, strlen(text));
+    CHECK(memcmp(answer, text, strlen(text)), ==, 0);
+}
+
+static void echo(sock_t connection, void *context)
+{
+    char buffer[256];
+    int64_t length;
+    (void)context;
+    while ((length = sock_read(connection, buffer, sizeof buffer)) > 0)
+        if (sock_write(connection, buffer, (size_t)length) < 0) return;
+}
+
+/* ---- results of their own ---- */
+
+static void fail_and_remember(sock_t connection, void *context)
+{
+    char which, text[512], seen[512];
+    (void)context;
+    CHECK(strcmp(sock_last_error(), ""), ==, 0);
+    CHECK(sock_last_errno(), ==, 0);
+    CHECK(sock_read_exact(connection, &which, 1), ==, 1);
+    if (which == 'r') {
+        CHECK(sock_set_deadline(connection, SOCK_READ, 20), ==, 0);
+        CHECK(sock_read_exact(connection, text, sizeof text), ==, SOCK_ETIMEDOUT);
+        CHECK(sock_last_count(), ==, 3);
+    } else {
+        CHECK(sock_open("127.0.0.1", "1", NULL), ==, SOCK_ECONNREFUSED);
+        CHECK(sock_last_errno(), ==, ECONNREFUSED);
+    }
+    snprintf(seen, sizeof seen, "%s", sock_last_error());
+    CHECK(strlen(seen), >, 0);
+    /* Others fail meanwhile, on the same thread. */
+    CHECK(sock_sleep(100), ==, 0);
+    CHECK(strcmp(sock_last_error(), seen), ==, 0);
+    CHECK(sock_last_count(), ==, which == 'r' ? 3 : 0);
+    CHECK(sock_last_errno(), ==, which == 'r' ? 0 : ECONNREFUSED);
+    CHECK(sock_write(connection, "k", 1), ==, 1);
+}
+
+static void the_last_error_belongs_to_the_fiber(void)
+{
+    served s = serve_on(1, fail_and_remember, NULL, 0);
+    int clients[6];
+    char answer;
+    for (int i = 0; i < 6; i++) {
+        clients[i] = raw_connect(s.port);
+        raw_send(clients[i], i % 2 ? "rabc" : "o", i % 2 ? 4 : 1);
+    }
+    for (int i = 0; i < 6; i++) {
+        raw_receive(clients[i], &answer, 1);
+        raw_close(clients[i]);
+    }
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* ---- stacks ---- */
+
+static int dive(int depth)
+{
+    volatile char room[1024];
+    room[0] = (char)depth;
+    room[1023] = (char)depth;
+    return depth == 0 ? room[0] : dive(depth - 1) + room[1023];
+}
+
+static volatile int depths = 1 << 30;
+
+static void overflow(sock_t connection, void *context)
+{
+    (void)context;
+    char text[16];
+    snprintf(text, sizeof text, "%d", dive(depths));
+    sock_write(connection, text, 1);
+}
+
+static void running_over_the_stack_hits_the_guard_page(void)
+{
+    if (under_memcheck()) skip("valgrind reports the overflow itself");
+    pid_t child = fork_child();
+    if (child == 0) {
+        struct rlimit none = { 0, 0 };
+        setrlimit(RLIMIT_CORE, &none);
+        signal(SIGSEGV, SIG_DFL);
+        signal(SIGBUS, SIG_DFL);
+        served s = serve_on(1, overflow, NULL, 64 << 10);
+        int neighbours[4];
+        for (int i = 0; i < 4; i++) neighbours[i] = raw_connect(s.port);
+        sock_server_wait(s.server);
+        _exit(neighbours[0] >= 0);
+    }
+    CHECK(child_status(child), ==, 1000 + SIGSEGV);
+}
+
+static void use_the_stack(sock_t connection, void *context)
+{
+    char byte;
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    dive(*(int *)context);
+    CHECK(sock_write(connection, &byte, 1), ==, 1);
+    sock_read(connection, &byte, 1);
+}
+
+static void stacks_are_as_large_as_was_asked_for(void)
+{
+    static const size_t sizes[] = { 1, 16 << 10, 100001, 4 << 20 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t given = sizes[i] < (16 << 10) ? 16 << 10 : sizes[i];
+        int depth = (int)((given - (8 << 10)) / 1200);
+        served s = serve_on(2, use_the_stack, &depth, sizes[i]);
+        int clients[40];
+        for (int c = 0; c < 40; c++) clients[c] = raw_connect(s.port);
+        for (int c = 0; c < 40; c++) raw_echoes(clients[c], "x");
+        for (int c = 0; c < 40; c++) raw_close(clients[c]);
+        CHECK(sock_close(s.server), ==, 0);
+    }
+}
+
+static void memory_goes_back_when_load_falls(void)
+{
+    enum { CLIENTS = 400 };
+    int depth = 150; /* about 170 KiB of stack for each */
+    if (under_memcheck()) skip("valgrind's own memory would be measured");
+    served s = serve_on(1, use_the_stack, &depth, 0);
+    int clients[CLIENTS];
+    int64_t before = resident_kib();
+    for (int i = 0; i < CLIENTS; i++) clients[i] = raw_connect(s.port);
+    for (int i = 0; i < CLIENTS; i++) raw_echoes(clients[i], "x");
+    int64_t busy = resident_kib() - before;
+    CHECK(busy, >, CLIENTS * 150);
+    for (int i = 0; i < CLIENTS; i++) raw_close(clients[i]);
+    WAIT_UNTIL(info_of(s.server).active == 0);
+    WAIT_UNTIL(resident_kib() - before < busy / 3);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* ---- fairness ---- */
+
+static void swallow(sock_t connection, void *context)
+{
+    char buffer[512];
+    (void)context;
+    while (sock_read(connection, buffer, sizeof buffer) > 0) {}
+}
+
+static void swallow_or_echo(sock_t connection, void *context)
+{
+    char kind;
+    if (sock_read_exact(connection, &kind, 1) != 1) return;
+    if (kind == 'e') echo(connection, context);
+    else if (kind == 's') swallow(connection, context);
+    else {
+        char byte;
+        while (sock_try_read(connection, &byte, 1) == SOCK_EAGAIN) {} /* asks again and again */
+    }
+}
+
+static atomic_bool flooding;
+
+static void *flood(void *argument)
+{
+    static char block[1 << 16];
+    int fd = raw_connect(*(uint16_t *)argument);
+    raw_send(fd, "s", 1);
+    while (atomic_load(&flooding)) raw_send(fd, block, sizeof block);
+    raw_close(fd);
+    return NULL;
+}
+
+static void a_busy_fiber_starves_nobody(void)
+{
+    served s = serve_on(1, swallow_or_echo, NULL, 0);
+    pthread_t threads[2];
+    atomic_store(&flooding, true);
+    for (int i = 0; i < 2; i++) threads[i] = start_thread(flood, &s.port);
+    int impatient = raw_connect(s.port);
+    raw_send(impatient, "t", 1);
+    int steady = raw_connect(s.port);
+    raw_send(steady, "e", 1);
+    int64_t times[40];
+    for (int i = 0; i < 40; i++) {
+        int64_t began = now_us();
+        if (i % 2) raw_echoes(steady, "still here");
+        else {
+            int late = raw_connect(s.port);
+            raw_send(late, "e", 1);
+            raw_echoes(late, "just came");
+            raw_close(late);
+        }
+        times[i] = now_us() - began;
+    }
+    if (!under_memcheck()) CHECK(median(times, 40), <, 100000);
+    atomic_store(&flooding, false);
+    for (int i = 0; i < 2; i++) join_thread(threads[i]);
+    raw_close(impatient);
+    raw_close(steady);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void write_for_ever(sock_t connection, void *context)
+{
+    static char block[1 << 16];
+    (void)context;
+    while (sock_write(connection, block, sizeof block) > 0) {}
+}
+
+static void a_client_that_never_reads_holds_up_only_itself(void)
+{
+    served writers = serve_on(1, write_for_ever, NULL, 0);
+    int deaf[10], reading = raw_connect(writers.port);
+    char byte;
+    for (int i = 0; i < 10; i++) deaf[i] = raw_connect(writers.port);
+    WAIT_UNTIL(info_of(writers.server).active == 11);
+    for (int i = 0; i < 1000; i++) raw_receive(reading, &byte, 1);
+    CHECK(sock_server_stop(writers.server, 0), ==, 11);
+    CHECK(sock_close(writers.server), ==, 0);
+    for (int i = 0; i < 10; i++) raw_close(deaf[i]);
+    raw_close(reading);
+}
+
+/* ---- what epoll says once ---- */
+
+static void count_bytes(sock_t connection, void *context)
+{
+    char buffer[64];
+    int64_t length, sum = 0;
+    (void)context;
+    CHECK(sock_set_deadline(connection, SOCK_READ, 10000), ==, 0);
+    while ((length = sock_read(connection, buffer, sizeof buffer)) > 0) sum += length;
+    CHECK(length, ==, 0);
+    CHECK(sock_write(connection, &sum, sizeof sum), ==, sizeof sum);
+}
+
+static void an_end_right_behind_the_data_is_noticed(void)
+{
+    served s = serve_on(2, count_bytes, NULL, 0);
+    for (int i = 0; i < rounds(200); i++) {
+        int client = raw_connect(s.port);
+        int64_t sum, sent = 1 + i % 130;
+        char data[130] = { 0 };
+        if (i % 3 == 0) raw_send(client, data, 5), sent += 5;
+        raw_send(client, data, (size_t)(1 + i % 130));
+        shutdown(client, SHUT_WR);
+        raw_receive(client, &sum, sizeof sum);
+        CHECK(sum, ==, sent);
+        raw_close(client);
+    }
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void data_behind_urgent_data_is_read_on(void)
+{
+    served s = serve_on(1, count_bytes, NULL, 0);
+    int client = raw_connect(s.port);
+    int64_t sum;
+    raw_send(client, "0123456789", 10);
+    sleep_ms(20);
+    for (int i = 0; i < 5; i++) {
+        raw_send(client, "abc", 3);
+        CHECK(send(client, "!", 1, MSG_OOB), ==, 1);
+        raw_send(client, "def", 3);
+    }
+    shutdown(client, SHUT_WR);
+    raw_receive(client, &sum, sizeof sum);
+    /* All but the one urgent byte that is urgent last. */
+    CHECK(sum, >=, 10 + 5 * 6);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void read_in_every_way(sock_t connection, void *context)
+{
+    char a[64], b[64], line[64];
+    (void)context;
+    CHECK(sock_set_deadline(connection, SOCK_READ, 10000), ==, 0);
+    for (int i = 0; i < 50; i++) {
+        int64_t seen = sock_peek(connection, a, sizeof a);
+        CHECK(seen, >=, 1);
+        CHECK(sock_read_exact(connection, b, (size_t)seen), ==, seen);
+        CHECK(memcmp(a, b, (size_t)seen), ==, 0);
+        CHECK(sock_write(connection, "1", 1), ==, 1);
+        CHECK(sock_read_line(connection, line, sizeof line), ==, 5);
+        CHECK(memcmp(line, "hello", 6), ==, 0);
+        struct iovec parts[2] = { { a, 1 }, { b, sizeof b } };
+        CHECK(sock_write(connection, "2", 1), ==, 1);
+        CHECK(sock_readv(connection, parts, 2), ==, 4);
+        CHECK(sock_write(connection, "3", 1), ==, 1);
+    }
+}
+
+static void every_way_of_reading_hears_of_new_data(void)
+{
+    served s = serve_on(1, read_in_every_way, NULL, 0);
+    int client = raw_connect(s.port);
+    for (int i = 0; i < 50; i++) {
+        char answer;
+        raw_send(client, "peeked", 1 + (size_t)i % 6);
+        raw_receive(client, &answer, 1);
+        raw_send(client, "hel", 3);
+        if (i % 2) sleep_ms(1);
+        raw_send(client, "lo\n", 3);
+        raw_receive(client, &answer, 1);
+        raw_send(client, "four", 4);
+        raw_receive(client, &answer, 1);
+    }
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void count_lines(sock_t connection, void *context)
+{
+    char line[200];
+    int64_t length, lines = 0, bytes = 0;
+    (void)context;
+    CHECK(sock_set_deadline(connection, SOCK_READ, 20000), ==, 0);
+    while ((length = sock_read_line(connection, line, sizeof line)) >= 0) lines++, bytes += length;
+    CHECK(length, ==, SOCK_EEOF);
+    CHECK(sock_write(connection, &lines, sizeof lines), ==, sizeof lines);
+    CHECK(sock_write(connection, &bytes, sizeof bytes), ==, sizeof bytes);
+}
+
+static void lines_come_through_whatever_the_size_of_the_bursts(void)
+{
+    enum { LINES = 20000 };
+    served s = serve_on(1, count_lines, NULL, 0);
+    int client = raw_connect(s.port);
+    char burst[8192];
+    size_t held = 0, sum = 0, burst_size = 1;
+    for (int i = 0; i < LINES; i++) {
+        size_t length = (size_t)(i * 7 % 150);
+        if (held + length + 1 > burst_size) {
+            raw_send(client, burst, held);
+            held = 0;
+            burst_size = 1 + (size_t)rand() % 7000;
+            if (i % 512 == 0) sleep_ms(1);
+        }
+        memset(burst + held, 'l', length);
+        burst[held + length] = '\n';
+        held += length + 1;
+        sum += length;
+    }
+    raw_send(client, burst, held);
+    shutdown(client, SHUT_WR);
+    int64_t counts[2];
+    raw_receive(client, counts, sizeof counts);
+    CHECK(counts[0], ==, LINES);
+    CHECK(counts[1], ==, sum);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* ---- sockets that several workers know ---- */
+
+typedef struct shared { sock_t pair[2]; atomic_int entered; atomic_llong result; } shared;
+
+static void read_shared(sock_t connection, void *context)
+{
+    shared *it = context;
+    char buffer[16];
+    (void)connection;
+    atomic_fetch_add(&it->entered, 1);
+    atomic_store(&it->result, sock_read(it->pair[0], buffer, sizeof buffer));
+}
+
+static void write_shared(sock_t connection, void *context)
+{
+    static char block[4 << 20];
+    shared *it = context;
+    (void)connection;
+    atomic_fetch_add(&it->entered, 1);
+    atomic_store(&it->result, sock_write(it->pair[0], block, sizeof block));
+}
+
+static void a_socket_outlives_the_worker_that_watched_it(void)
+{
+    for (int round = 0; round < 4; round++) {
+        shared first = { .entered = 0 }, second = { .entered = 0 };
+        tcp_pair(first.pair);
+        memcpy(second.pair, first.pair, sizeof first.pair);
+        served a = serve_on(1, read_shared, &first, 0), b = serve_on(1, write_shared, &second, 0);
+        int to_a = raw_connect(a.port);
+        WAIT_UNTIL(atomic_load(&first.entered) == 1);
+        /* The first server's worker watches the socket; a fiber of the second waits for room in it. */
+        int to_b = raw_connect(b.port);
+        WAIT_UNTIL(atomic_load(&second.entered) == 1);
+        if (round % 2) sleep_ms(20);
+        CHECK(sock_server_stop(a.server, 0), ==, 1);
+        CHECK(atomic_load(&first.result), ==, SOCK_ECANCELED);
+        CHECK(sock_close(a.server), ==, 0);
+        static char sink[4 << 20];
+        CHECK(sock_read_exact(first.pair[1], sink, sizeof sink), ==, sizeof sink);
+        CHECK(sock_server_stop(b.server, SOCK_FOREVER), ==, 0);
+        CHECK(atomic_load(&second.result), ==, sizeof sink);
+        CHECK(sock_close(b.server), ==, 0);
+        raw_close(to_a);
+        raw_close(to_b);
+        CHECK(sock_close(first.pair[0]), ==, 0);
+        CHECK(sock_close(first.pair[1]), ==, 0);
+    }
+}
+
+static void datagrams_both_ways(sock_t connection, void *context)
+{
+    sock_t *bound = context;
+    char buffer[100];
+    sock_address from;
+    (void)connection;
+    for (int i = 0; i < 20; i++) {
+        int64_t length = sock_recv_from(*bound, buffer, sizeof buffer, &from);
+        CHECK(length, ==, 4);
+        CHECK(sock_send_to(*bound, buffer, (size_t)length, &from), ==, length);
+    }
+}
+
+static void fibers_wait_for_datagrams(void)
+{
+    sock_t bound = sock_udp_bind("127.0.0.1", "0", NULL);
+    CHECK(bound, >, 0);
+    sock_address address;
+    CHECK(sock_local_address(bound, &address), ==, 0);
+    served s = serve_on(2, datagrams_both_ways, &bound, 0);
+    int clients[3];
+    for (int i = 0; i < 3; i++) clients[i] = raw_connect(s.port);
+    sock_t peer = sock_udp_open("127.0.0.1", port_text((uint16_t)sock_address_port(&address)), NULL);
+    CHECK(sock_set_timeout(peer, SOCK_READ, 10000), ==, 0);
+    for (int i = 0; i < 60; i++) {
+        char answer[10];
+        if (i % 5 == 0) sleep_ms(2);
+        CHECK(sock_write(peer, "ping", 4), ==, 4);
+        CHECK(sock_read(peer, answer, sizeof answer), ==, 4);
+    }
+    CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(sock_close(peer), ==, 0);
+    CHECK(sock_close(bound), ==, 0);
+    for (int i = 0; i < 3; i++) raw_close(clients[i]);
+}
+
+/* ---- scale ---- */
+
+/* The clients live in a process of their own: so many connections, each from one of several loopback addresses, each greeted once.
+ * Then for every byte that comes through the pipe one of them, taken at random, is tried: the answer is how long that took. */
+static void be_clients(uint16_t port, int count, int orders, int answers)
+{
+    int *clients = calloc((size_t)count, sizeof *clients);
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    int one = 1;
+    for (int i = 0; i < count; i++) {
+        struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK + 1 + (uint32_t)(i / 20000)) } };
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(clients[i], >=, 0);
+        CHECK(setsockopt(clients[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one), ==, 0);
+        CHECK(bind(clients[i], (struct sockaddr *)&from, sizeof from), ==, 0);
+        CHECK(connect(clients[i], (struct sockaddr *)&to, sizeof to), ==, 0);
+        raw_echoes(clients[i], "hello");
+    }
+    int64_t took = 0;
+    unsigned seed = 1;
+    CHECK(write(answers, &took, sizeof took), ==, sizeof took);
+    for (char order; read(orders, &order, 1) == 1;) {
+        int which = (int)((unsigned)rand_r(&seed) % (unsigned)count);
+        took = now_us();
+        raw_echoes(clients[which], "anybody there?");
+        took = now_us() - took;
+        CHECK(write(answers, &took, sizeof took), ==, sizeof took);
+    }
+    _exit(0);
+}
+
+static int descriptors_possible(int wanted)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    struct rlimit more = { (rlim_t)wanted + 200, (rlim_t)wanted + 200 };
+    if (limit.rlim_cur >= more.rlim_cur || setrlimit(RLIMIT_NOFILE, &more) == 0) return wanted;
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    return (int)limit.rlim_max - 200 < wanted ? (int)limit.rlim_max - 200 : wanted;
+}
+
+static int64_t answer_time(int orders, int answers)
+{
+    int64_t took;
+    if (orders >= 0) CHECK(write(orders, "x", 1), ==, 1);
+    CHECK(read(answers, &took, sizeof took), ==, sizeof took);
+    return took;
+}
+
+static void idle_connections_cost_little_and_answer_at_once(void)
+{
+    int count = descriptors_possible(deep() ? 100000 : rounds(4000)), orders[2], answers[2];
+    served s = serve_on(1, echo, NULL, 0);
+    int first = raw_connect(s.port);
+    raw_echoes(first, "first");
+    CHECK(pipe(orders), ==, 0);
+    CHECK(pipe(answers), ==, 0);
+    int64_t before = resident_kib();
+    pid_t child = fork_child();
+    if (child == 0) {
+        close(orders[1]);
+        be_clients(s.port, count, orders[0], answers[1]);
+    }
+    close(orders[0]);
+    close(answers[1]);
+    answer_time(-1, answers[0]);
+    CHECK(info_of(s.server).active, ==, count + 1);
+    int64_t each = (resident_kib() - before) * 1024 / count;
+    note("%d idle connections: %d bytes of resident memory each", count, (int)each);
+    if (!under_memcheck()) CHECK(each, <=, 9216);
+    int64_t times[101];
+    for (int i = 0; i < 101; i++) times[i] = answer_time(orders[1], answers[0]);
+    int64_t middle = median(times, 101);
+    note("an echo on one of them takes %d us", (int)middle);
+    if (!under_memcheck()) CHECK(middle, <, 50000);
+    close(orders[1]);
+    CHECK(child_status(child), ==, 0);
+    raw_close(first);
+    WAIT_UNTIL(info_of(s.server).active == 0);
+    close(answers[0]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* Connections that come and go at random; each that is open is spoken to now and then. */
+static void be_fickle(uint16_t port, int count, int64_t until)
+{
+    int *clients = calloc((size_t)count, sizeof *clients);
+    unsigned seed = 7;
+    int64_t opened = 0;
+    while (now_ms() < until) {
+        int which = (int)((unsigned)rand_r(&seed) % (unsigned)count);
+        if (clients[which] == 0) clients[which] = raw_connect(port), opened++;
+        else if (rand_r(&seed) % 3) raw_echoes(clients[which], "hello");
+        else raw_close(clients[which]), clients[which] = 0;
+    }
+    for (int i = 0; i < count; i++)
+        if (clients[i] != 0) raw_close(clients[i]);
+    _exit(opened > 0 ? 0 : 1);
+}
+
+static void connections_that_come_and_go_leave_nothing(void)
+{
+    int count = descriptors_possible(deep() ? 10000 : 500);
+    served s = serve_on(2, echo, NULL, 0);
+    int64_t resident = 0;
+    for (int round = 0; round < 2; round++) {
+        pid_t child = fork_child();
+        if (child == 0) be_fickle(s.port, count, now_ms() + (deep() ? 60000 : 1500));
+        CHECK(child_status(child), ==, 0);
+        WAIT_UNTIL(info_of(s.server).active == 0);
+        sock_server_info info = info_of(s.server);
+        CHECK(info.accepted, ==, info.finished);
+        if (round == 0) resident = resident_kib();
+    }
+    if (!under_memcheck()) CHECK(resident_kib() - resident, <, 8192);
+    WAIT_UNTIL(sock_live_handles() == 2);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static const test_case cases[] = {
+    CASE(the_last_error_belongs_to_the_fiber),
+    CASE(running_over_the_stack_hits_the_guard_page),
+    CASE(stacks_are_as_large_as_was_asked_for),
+    CASE(memory_goes_back_when_load_falls),
+    CASE(a_busy_fiber_starves_nobody),
+    CASE(a_client_that_never_reads_holds_up_only_itself),
+    CASE(an_end_right_behind_the_data_is_noticed),
+    CASE(data_behind_urgent_data_is_read_on),
+    CASE(every_way_of_reading_hears_of_new_data),
+    CASE(lines_come_through_whatever_the_size_of_the_bursts),
+    CASE(a_socket_outlives_the_worker_that_watched_it),
+    CASE(fibers_wait_for_datagrams),
+    LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
+    LONG_CASE(connections_that_come_and_go_leave_nothing, 300),
+};
+TEST_MAIN(cases)
