@@ -19,19 +19,19 @@
 
 enum { LINE = 8192, HEADERS = 100, PATH = 4096, PIECE = 1 << 20, GRACE_MS = 1000 };
 
-typedef struct site {
+struct site {
     int root;            /* an open folder: names are looked up from here and never leave it */
     int64_t patience_ms; /* for a whole request, and for each piece of an answer */
-} site;
+};
 
-typedef struct request {
+struct request {
     int head_only;       /* HEAD instead of GET */
     int keep_alive;      /* another request may follow on this connection */
     int needs_host, has_host;
     int has_body;        /* we serve no request that needs one, so it ends the connection */
     char target[PATH];   /* the path as it was sent */
     char path[PATH];     /* the same without %XX */
-} request;
+};
 
 static sock_t server;
 
@@ -98,7 +98,7 @@ static const char *content_type(const char *path)
 }
 
 /* Sends status line and headers. `more` holds further header lines, each with its line end. */
-static int64_t send_head(sock_t client, const request *request, int status, int64_t length,
+static int64_t send_head(sock_t client, const struct request *request, int status, int64_t length,
                          const char *more, ...)
 {
     char headers[2 * PATH] = "", date[64];
@@ -117,7 +117,8 @@ static int64_t send_head(sock_t client, const request *request, int status, int6
                        request->keep_alive ? "keep-alive" : "close");
 }
 
-static int64_t send_message(sock_t client, const request *request, int status, const char *location)
+static int64_t send_message(sock_t client, const struct request *request, int status,
+                            const char *location)
 {
     char body[64];
     int length = snprintf(body, sizeof body, "%d %s\n", status, reason_phrase(status));
@@ -179,7 +180,7 @@ static int is_known_method(const char *method)
 }
 
 /* Method, target and version with one space between. Returns 0 or the status to answer with. */
-static int parse_request_line(char *line, request *request)
+static int parse_request_line(char *line, struct request *request)
 {
     char *method = line, *target = strchr(line, ' ');
     char *version = target != NULL ? strchr(target + 1, ' ') : NULL;
@@ -223,7 +224,7 @@ static int has_word(const char *list, const char *word)
     return 0;
 }
 
-static int parse_header(char *line, request *request)
+static int parse_header(char *line, struct request *request)
 {
     char *colon = strchr(line, ':');
 
@@ -266,7 +267,7 @@ static int read_line(sock_t client, char *line, int too_long)
 }
 
 /* Reads a request up to its empty line, within the deadline. Returns as read_line does. */
-static int read_request(sock_t client, request *request)
+static int read_request(sock_t client, struct request *request)
 {
     char line[LINE];
     int status = read_line(client, line, 414);
@@ -345,7 +346,7 @@ static int64_t send_body(sock_t client, int file, int64_t size)
     return sent == size ? size : -1; /* a file that has shrunk cannot keep our promise */
 }
 
-static int64_t answer(sock_t client, const site *site, const request *request)
+static int64_t answer(sock_t client, const struct site *site, const struct request *request)
 {
     const char *path = request->path;
     int wants_folder = path[strlen(path) - 1] == '/';
@@ -355,7 +356,8 @@ static int64_t answer(sock_t client, const site *site, const request *request)
     if (file >= 0 && fstat(file, &about) == 0 && S_ISDIR(about.st_mode)) {
         if (!wants_folder) {
             close(file);
-            return send_message(client, request, 301, request->target + strspn(request->target, "/"));
+            path = request->target + strspn(request->target, "/");
+            return send_message(client, request, 301, path);
         }
         int folder = file;
         path = "index.html";
@@ -378,8 +380,8 @@ static int64_t answer(sock_t client, const site *site, const request *request)
 
 static void serve(sock_t client, void *context)
 {
-    const site *site = context;
-    request request;
+    const struct site *site = context;
+    struct request request;
     int64_t sent;
 
     sock_set_timeout(client, SOCK_WRITE, site->patience_ms);
@@ -399,7 +401,7 @@ int main(int argc, char **argv)
     int model = SOCK_FIBERS, option;
     const char *root = ".";
     char *end;
-    site site = {.patience_ms = 10000};
+    struct site site = {.patience_ms = 10000};
 
     if (argc > 1 && strcmp(argv[1], "--help") == 0)
         return usage(stdout);
