@@ -1,10 +1,17 @@
 //! Addresses as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@x`, `unix:`.
 
 use crate::sys::address::{UnixName, interface_name};
+use crate::sys::socket::Family;
 use std::fmt::{Formatter, Result};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use crate::sys::address::{Address, Raw};
+
+/// Every address of a family.
+pub fn any(family: Family, port: u16) -> Address {
+    let ip: IpAddr = if family == Family::V6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    Address::Ip(SocketAddr::new(ip, port))
+}
 
 /// An address in the form that [`super::name`] reads.
 pub struct Text<'a>(pub &'a Address);

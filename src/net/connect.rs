@@ -1,6 +1,6 @@
 //! One stream socket on its way to one address.
 
-use super::address::{Address, Text};
+use super::address::{self, Address, Text};
 use super::error::{Code, Error, Result};
 use super::listen::family_of;
 use super::name::{Host, Target};
@@ -8,7 +8,6 @@ use super::options::Options;
 use super::wait;
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, option};
-use std::net::SocketAddr;
 
 /// What is done to every socket before it connects.
 pub struct Plan<'a> {
@@ -77,7 +76,7 @@ fn configure(socket: RawFd, family: Family, plan: &Plan) -> Result<()> {
 
 fn bind(socket: RawFd, family: Family, local: &Target) -> Result<()> {
     let address = match local.host {
-        Host::Default => Address::any(family, local.port),
+        Host::Default => address::any(family, local.port),
         _ => local.literal().ok_or(Error::new(Code::Internal))?,
     };
     if local.port == 0 {
@@ -137,16 +136,5 @@ pub fn unix(address: &Address, options: &Options, until: i64) -> Result<OwnedFd>
         }
         wait::sleep_until(wait::after(now, pause).min(until))?;
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-impl Address {
-    /// Every address of a family.
-    pub fn any(family: Family, port: u16) -> Address {
-        use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-        match family {
-            Family::V6 => Address::Ip(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)),
-            _ => Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Listening and accepting.
 
-use super::address::Address;
+use super::address::{self, Address};
 use super::error::{Code, Error, Result};
 use super::local;
 use super::name::{Host, Protocol, Request, Target};
@@ -11,7 +11,7 @@ use super::wait::{Call, NEVER};
 use super::{log, resolve};
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, option};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 /// How many connections may wait to complete a TCP Fast Open.
@@ -35,8 +35,7 @@ pub fn listen(request: Request, options: &Options) -> Result<Handle> {
 
 /// The addresses that a target to listen on stands for.
 pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
-    let any_v6 = Address::Ip(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), target.port));
-    let any_v4 = Address::Ip(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), target.port));
+    let [any_v6, any_v4] = [Family::V6, Family::V4].map(|family| address::any(family, target.port));
     let mut addresses = Vec::new();
     addresses.try_reserve(2)?;
     match &target.host {

@@ -1,7 +1,9 @@
 //! Bytes from one descriptor to another: files into streams, and two streams into each other. They stay inside the kernel where it
 //! can do that, and are copied where it cannot.
 
+use super::address::Text;
 use super::error::{Code, Error, Result};
+use super::information;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::Call;
@@ -312,7 +314,7 @@ impl<'a> Flow<'a> {
                 self.needs = Needs::Input;
                 return Ok(false);
             }
-            Err(errno) => self.end = Some(Err(self.from.transfer_error(errno))),
+            Err(errno) => self.end = Some(Err(at("receiving from", self.from, errno))),
         }
         Ok(true)
     }
@@ -357,11 +359,20 @@ impl<'a> Flow<'a> {
                 if errno == Errno::EPIPE {
                     quiet.take();
                 }
-                self.failed = Some(self.to.transfer_error(errno));
+                self.failed = Some(at("sending to", self.to, errno));
                 self.needs = Needs::Nothing;
             }
         }
         Ok(false)
+    }
+}
+
+/// The error of one side, which the call's own words cannot name.
+fn at(doing: &str, side: &Pinned, errno: Errno) -> Error {
+    let error = side.transfer_error(errno);
+    match information::describe(side.handle()) {
+        Some(address) => Error::text(error.code, format_args!("{doing} {}: {}", Text(&address), error.words())).errno(errno),
+        None => error,
     }
 }
 

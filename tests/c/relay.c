@@ -266,6 +266,7 @@ static void a_reset_is_reported_after_what_came_before_it(void)
     expect_text(l.far[1], "last");
     raw_reset(raw);
     CHECK(call_join(&l.relay), ==, SOCK_ECONNRESET);
+    CHECK(strstr(l.relay.last_error, "receiving from 127.0.0.1:") != NULL, ==, true);
     CHECK(l.relay.last_count, ==, 4);
     CHECK(sock_read(l.near[0], text, sizeof text), ==, SOCK_ECONNRESET);
     /* The other side was not told that the stream is whole. */
