@@ -242,10 +242,24 @@ fn header((name, length): Name, part: *mut libc::iovec) -> libc::msghdr {
 
 /// recvmmsg(2) into as many entries as one call takes, filling them in. How many. `joined`: UDP_GRO may be on.
 pub fn receive_batch(descriptor: RawFd, datagrams: &mut [Datagram], joined: bool, family: Option<Family>) -> Result<usize> {
-    let count = datagrams.len().min(BATCH);
-    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
-    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
-    let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
+    match datagrams.len() {
+        1 => receive_up_to::<1>(descriptor, datagrams, joined, family),
+        _ => receive_up_to::<BATCH>(descriptor, datagrams, joined, family),
+    }
+}
+
+/// Not inlined: the large one's stack is touched page by page.
+#[inline(never)]
+fn receive_up_to<const MOST: usize>(
+    descriptor: RawFd,
+    datagrams: &mut [Datagram],
+    joined: bool,
+    family: Option<Family>,
+) -> Result<usize> {
+    let count = datagrams.len().min(MOST);
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
+    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
+    let mut controls = [const { MaybeUninit::<Control>::uninit() }; MOST];
     for (index, datagram) in datagrams[..count].iter_mut().enumerate() {
         let part = parts[index].write(datagram.part(0, datagram.size));
         let name = (datagram.endpoint.storage.as_mut_ptr().cast(), datagram.endpoint.storage.len() as _);
@@ -304,12 +318,20 @@ pub fn send_to(descriptor: RawFd, bytes: &[u8], to: &Endpoint, family: Option<Fa
 /// sendmmsg(2) of as many entries as one call takes, up to one that is more than one message. How many were sent, at least
 /// one.
 pub fn send_batch(descriptor: RawFd, datagrams: &mut [Datagram], family: Option<Family>) -> Result<usize> {
-    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BATCH];
-    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; BATCH];
-    let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
-    let mut mapped = [const { MaybeUninit::<libc::sockaddr_in6>::uninit() }; BATCH];
+    match datagrams.len() {
+        1 => send_up_to::<1>(descriptor, datagrams, family),
+        _ => send_up_to::<BATCH>(descriptor, datagrams, family),
+    }
+}
+
+#[inline(never)]
+fn send_up_to<const MOST: usize>(descriptor: RawFd, datagrams: &mut [Datagram], family: Option<Family>) -> Result<usize> {
+    let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
+    let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
+    let mut controls = [const { MaybeUninit::<Control>::uninit() }; MOST];
+    let mut mapped = [const { MaybeUninit::<libc::sockaddr_in6>::uninit() }; MOST];
     let mut count = 0;
-    for (index, datagram) in datagrams.iter().take(BATCH).enumerate() {
+    for (index, datagram) in datagrams.iter().take(MOST).enumerate() {
         if !datagram.is_one_message(family) {
             break;
         }
