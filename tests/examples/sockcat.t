@@ -20,6 +20,14 @@ def collect(stream):
     return wait
 
 
+def need_netcat():
+    nc = need("nc")
+    told = subprocess.run([nc, "-h"], capture_output=True, timeout=LIMIT)
+    if b"-N" not in told.stdout + told.stderr:
+        raise Skip("nc is not OpenBSD's, which can pass the end of its input on")
+    return nc
+
+
 def listening(*arguments, **more):
     return serve("sockcat", "-l", *arguments, stream="stderr", **more)
 
@@ -63,7 +71,7 @@ def it_ends_when_the_peer_has_ended_and_no_input_comes():
 
 @case
 def netcat_listens():
-    nc = need("nc")
+    nc = need_netcat()
     port = free_port()
     server = start([nc, "-l", "-N", "127.0.0.1", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     client = None
@@ -85,7 +93,7 @@ def netcat_listens():
 
 @case
 def netcat_connects():
-    nc = need("nc")
+    nc = need_netcat()
     server, port = listening("127.0.0.1", "0")
     done = subprocess.run([nc, "-N", "127.0.0.1", str(port)], input=TEXT, capture_output=True, timeout=LIMIT)
     equal(done.returncode, 0)
