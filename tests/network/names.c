@@ -294,6 +294,33 @@ static void stuck_lookups_do_not_delay_the_next_name(void)
     WAIT_UNTIL(running_threads() == 1);
 }
 
+/* More than run at once: those that wait for their turn end at their deadline too, and leave nothing behind. */
+static void stuck_lookups_are_bounded(void)
+{
+    enum { STUCK = 300, MOST = 128 };
+    static call opens[STUCK];
+    static char names[STUCK][32], zone[STUCK * 40];
+    const sock_options *limit = SOCK_OPTIONS(.timeout_ms = 200);
+    network_begin();
+    for (int i = 0; i < STUCK; i++) {
+        snprintf(names[i], sizeof names[i], "stuck%d.test", i);
+        snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "%s * silent\n", names[i]);
+    }
+    snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "good.test A answer 192.0.2.7\n");
+    dns_begin(zone);
+    for (int i = 0; i < STUCK; i++) {
+        opens[i] = (call){ .run = call_open, .host = names[i], .port = "80", .options = limit };
+        call_start(&opens[i]);
+    }
+    for (int i = 0; i < STUCK; i++) {
+        CHECK(call_join(&opens[i]), ==, SOCK_ETIMEDOUT);
+        CHECK(opens[i].ended_us - opens[i].began_us, <, 200000 + SLACK_MS * 1000);
+    }
+    CHECK(running_threads(), <=, 1 + MOST);
+    CHECK(resolves_to("good.test", "192.0.2.7:80"), ==, true);
+    WAIT_UNTIL(running_threads() == 1);
+}
+
 /* All but KILL, STOP and the two that the C library keeps for itself. */
 static bool blocks_all_signals(const char *thread)
 {
@@ -429,6 +456,7 @@ static const test_case cases[] = {
     CASE(a_slow_family_delays_but_the_deadline_holds),
     CASE(a_silent_server_does_not_outlast_the_deadline),
     CASE(stuck_lookups_do_not_delay_the_next_name),
+    CASE(stuck_lookups_are_bounded),
     CASE(the_lookup_thread_takes_no_signals),
     CASE(many_lookups_at_once_are_not_mixed_up),
     CASE(a_fork_in_the_middle_of_a_lookup_harms_nobody),
