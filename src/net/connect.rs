@@ -8,6 +8,7 @@ use super::options::Options;
 use super::wait;
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, option};
+use std::net::SocketAddr;
 
 /// What is done to every socket before it connects.
 pub struct Plan<'a> {
@@ -31,6 +32,9 @@ pub fn begin(address: &Address, plan: &Plan) -> Result<Begun> {
         // After EINTR the connection goes on too: connect is never repeated.
         Err(Errno::EINPROGRESS | Errno::EINTR) => {}
         Err(Errno::EAGAIN) => return Err(Error::new(Code::AddressNotAvailable).errno(Errno::EAGAIN)),
+        Err(Errno::EINVAL) if lacks_scope(address) => {
+            return Err(Error::invalid("a link-local address needs a %scope, as in fe80::1%eth0").errno(Errno::EINVAL));
+        }
         Err(errno) => return Err(errno.into()),
     }
     // On the loopback the handshake is over by now, and having a peer says so for less than poll and SO_ERROR cost.
@@ -90,6 +94,10 @@ fn bind(socket: RawFd, family: Family, local: &Target) -> Result<()> {
         let error = Error::from(errno);
         Error::text(error.code, format_args!("local address {}: {}", Text(&address), error.words())).errno(errno)
     })
+}
+
+fn lacks_scope(address: &Address) -> bool {
+    matches!(address, Address::Ip(SocketAddr::V6(address)) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
 }
 
 fn is_loopback(address: &Address) -> bool {

@@ -91,4 +91,13 @@ def names_that_are_no_names_are_refused():
             contains(errors, f"{name}: ".encode())
 
 
+@case
+def a_link_local_address_without_its_scope_is_told():
+    status, output, errors = run("telnet", "fe80::1", "1")
+    if b"unreachable" in errors or b"not supported" in errors:
+        raise Skip("there is no IPv6")
+    equal((status, output), (1, b""))
+    contains(errors, b"needs a %scope")
+
+
 run_cases()
