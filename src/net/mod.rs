@@ -26,6 +26,7 @@ mod scope;
 pub mod server;
 pub mod socket;
 pub mod stream;
+mod timers;
 mod wait;
 mod waiters;
 mod worker;

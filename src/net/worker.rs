@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::inbox::Inbox;
 use super::registry::{self, Handle, Pinned};
 use super::scope::{self, Scope};
+use super::timers::Timers;
 use super::wait::{NEVER, Waker};
 use super::waiters::Wake;
 use crate::sys::epoll::{self, Event as Happening};
@@ -18,8 +19,8 @@ use crate::sys::poll::{self, Watch};
 use crate::sys::shared::Shared;
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::rc::Rc;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
@@ -128,7 +129,7 @@ pub trait Host {
 }
 
 thread_local! {
-    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    static WORKER: RefCell<Option<Shared<Worker>>> = const { RefCell::new(None) };
     static FIBER: Cell<Running> = const { Cell::new(Running::NOTHING) };
 }
 
@@ -159,7 +160,7 @@ pub struct Worker {
     /// Fibers that can go on, in their order.
     ready: RefCell<VecDeque<u32>>,
     /// When to look at which fiber; each has one entry at most.
-    timers: RefCell<BTreeSet<(i64, u32)>>,
+    timers: RefCell<Timers>,
     stacks: RefCell<Stacks>,
     odd: RefCell<Option<Odd>>,
     running: Cell<usize>,
@@ -172,15 +173,13 @@ struct Place {
     failure: Option<Box<[Failure]>>,
     /// Stands in `ready`.
     listed: bool,
-    /// Until when it sleeps.
+    /// Until when it sleeps; an entry in `timers` is not later.
     until: i64,
-    /// Its entry in `timers`, which is not later than `until`; [`NEVER`]: none.
-    timer: i64,
 }
 
 impl Place {
     const fn empty() -> Place {
-        Place { fiber: None, scope: None, failure: None, listed: false, until: NEVER, timer: NEVER }
+        Place { fiber: None, scope: None, failure: None, listed: false, until: NEVER }
     }
 }
 
@@ -188,11 +187,11 @@ impl Place {
 /// already would stand in the way.
 struct Odd {
     epoll: OwnedFd,
-    waits: HashMap<RawFd, Vec<(u32, u32)>>,
+    waits: HashMap<RawFd, Vec<(u32, u32)>, BuildHasherDefault<DefaultHasher>>,
 }
 
 /// The worker that runs on this thread, if the caller is a fiber of this process.
-fn current() -> Option<(Rc<Worker>, u32)> {
+fn current() -> Option<(Shared<Worker>, u32)> {
     match Running::now().number {
         0 => None,
         number => Some((WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?, number)),
@@ -288,18 +287,22 @@ pub fn with_failure<T>(make: bool, work: impl FnOnce(&mut Failure) -> T) -> Opti
 }
 
 impl Worker {
-    pub fn new(reactor: Shared<Reactor>, stack_size: usize) -> Rc<Worker> {
-        Rc::new(Worker {
+    pub fn new(reactor: Shared<Reactor>, stack_size: usize) -> Result<Shared<Worker>> {
+        // The first place is the host's.
+        let (mut places, mut timers) = (Vec::new(), Timers::default());
+        places.try_reserve(1)?;
+        places.push(Place::empty());
+        timers.reserve(1)?;
+        Ok(Shared::new(Worker {
             reactor,
-            // The first place is the host's.
-            places: RefCell::new(vec![Place::empty()]),
+            places: RefCell::new(places),
             free: RefCell::default(),
             ready: RefCell::default(),
-            timers: RefCell::default(),
+            timers: RefCell::new(timers),
             stacks: RefCell::new(Stacks::new(stack_size)),
             odd: RefCell::default(),
             running: Cell::new(0),
-        })
+        })?)
     }
 
     pub fn reactor(&self) -> &Shared<Reactor> {
@@ -314,6 +317,7 @@ impl Worker {
             let number = places.len() as u32;
             places.try_reserve(1)?;
             free.try_reserve(places.len() + 1)?;
+            self.timers.borrow_mut().reserve(places.len() + 1)?;
             if !self.reactor.inbox.reserve(number) {
                 return Err(Errno::ENOMEM.into());
             }
@@ -350,8 +354,14 @@ impl Worker {
 
     /// Runs fibers until the host is over and the last has ended. False in a forked child, where a fiber has come to its end: the
     /// thread has to end there without touching anything.
-    pub fn run(self: &Rc<Worker>, host: &impl Host) -> bool {
-        WORKER.set(Some(self.clone()));
+    pub fn run(worker: &Shared<Worker>, host: &impl Host) -> bool {
+        WORKER.set(Some(worker.clone()));
+        let stayed = worker.run_fibers(host);
+        WORKER.set(None);
+        stayed
+    }
+
+    fn run_fibers(&self, host: &impl Host) -> bool {
         let mut happenings = [Happening::EMPTY; BATCH];
         let stayed = loop {
             self.take_wakes(host);
@@ -364,7 +374,6 @@ impl Worker {
             }
             self.wait(host, &mut happenings);
         };
-        WORKER.set(None);
         if stayed && self.reactor.registered.load(Ordering::Relaxed) > 0 {
             registry::unregister_all(&self.reactor);
         }
@@ -376,16 +385,12 @@ impl Worker {
     }
 
     fn take_timers(&self, host: &impl Host) {
-        if self.timers.borrow().is_empty() {
+        if self.timers.borrow().first().is_none() {
             return;
         }
         let now = clock::now();
         while let Some(number) = self.take_due(now) {
-            let until = {
-                let place = &mut self.places.borrow_mut()[number as usize];
-                place.timer = NEVER;
-                place.until
-            };
+            let until = self.places.borrow()[number as usize].until;
             match (number, until <= now) {
                 (HOST, _) => host.woken(),
                 (_, true) => self.list(number),
@@ -397,11 +402,11 @@ impl Worker {
 
     fn take_due(&self, now: i64) -> Option<u32> {
         let mut timers = self.timers.borrow_mut();
-        let (due, number) = *timers.first()?;
+        let (due, number) = timers.first()?;
         if due > now {
             return None;
         }
-        timers.pop_first();
+        timers.remove(number);
         Some(number)
     }
 
@@ -446,15 +451,11 @@ impl Worker {
 
     fn end(&self, number: u32, fiber: Fiber) {
         self.stacks.borrow_mut().give(fiber.into_stack());
-        let timer = {
+        {
             let place = &mut self.places.borrow_mut()[number as usize];
-            let timer = place.timer;
             *place = Place { listed: place.listed, ..Place::empty() };
-            timer
-        };
-        if timer != NEVER {
-            self.timers.borrow_mut().remove(&(timer, number));
         }
+        self.timers.borrow_mut().remove(number);
         self.running.set(self.running.get() - 1);
         self.reactor.load.fetch_sub(1, Ordering::Relaxed);
         self.free.borrow_mut().push(number);
@@ -526,16 +527,10 @@ impl Worker {
     /// Sees to it that a fiber is looked at not later than `until`. An earlier entry stays: deadlines that move on with every
     /// request cost nothing until one comes near.
     fn set_timer(&self, number: u32, until: i64) {
-        let place = &mut self.places.borrow_mut()[number as usize];
-        if place.timer <= until {
-            return;
-        }
         let mut timers = self.timers.borrow_mut();
-        if place.timer != NEVER {
-            timers.remove(&(place.timer, number));
+        if timers.of(number).is_none_or(|entry| entry > until) {
+            timers.set(number, until);
         }
-        timers.insert((until, number));
-        place.timer = until;
     }
 
     // ---- descriptors without a handle ----
@@ -545,7 +540,7 @@ impl Worker {
         if odd.is_none() {
             let epoll = epoll::create()?;
             epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, ODD)?;
-            *odd = Some(Odd { epoll, waits: HashMap::new() });
+            *odd = Some(Odd { epoll, waits: HashMap::default() });
         }
         let Some(odd) = odd.as_mut() else { return Ok(()) };
         for (done, watch) in watches.iter().enumerate() {
@@ -580,7 +575,10 @@ impl Odd {
         if descriptor < 0 {
             return Ok(());
         }
-        self.waits.entry(descriptor).or_default().push((number, events));
+        self.waits.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let waits = self.waits.entry(descriptor).or_default();
+        waits.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        waits.push((number, events));
         self.arm(descriptor)
     }
 

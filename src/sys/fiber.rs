@@ -1,12 +1,12 @@
 //! Fibers: functions with a stack of their own that can be left and gone on with, on one thread. And their stacks.
 
+use super::shared::Shared;
 use super::{Errno, Result};
 use corosensei::stack::valgrind::ValgrindStackRegistration;
 use corosensei::stack::{Stack as Region, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::Cell;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 
 /// How many stacks are mapped at once.
 const TOGETHER: usize = 16;
@@ -23,13 +23,14 @@ pub struct Stacks {
     /// Used before: their memory is still there.
     warm: Vec<Stack>,
     cold: Vec<Stack>,
+    mapped: usize,
 }
 
 /// A stack above a guard page.
 pub struct Stack {
     top: NonZeroUsize,
     bottom: NonZeroUsize,
-    _mapping: Rc<Mapping>,
+    _mapping: Shared<Mapping>,
     _registration: ValgrindStackRegistration,
 }
 
@@ -61,7 +62,7 @@ impl Stacks {
     pub fn new(size: usize) -> Stacks {
         // SAFETY: no pointers.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-        Stacks { size: size.max(LEAST).next_multiple_of(page), page, warm: Vec::new(), cold: Vec::new() }
+        Stacks { size: size.max(LEAST).next_multiple_of(page), page, warm: Vec::new(), cold: Vec::new(), mapped: 0 }
     }
 
     pub fn take(&mut self) -> Result<Stack> {
@@ -86,14 +87,16 @@ impl Stacks {
     fn map(&mut self) -> Result<()> {
         let each = self.size + self.page;
         let length = each.checked_mul(TOGETHER).ok_or(Errno::ENOMEM)?;
-        self.cold.try_reserve(TOGETHER).map_err(|_| Errno::ENOMEM)?;
+        // All may come back: giving back needs no memory.
+        self.cold.try_reserve(self.mapped + TOGETHER).map_err(|_| Errno::ENOMEM)?;
+        self.warm.try_reserve(WARM).map_err(|_| Errno::ENOMEM)?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
         // SAFETY: a new mapping, at an address of the kernel's choice.
         let address = unsafe { libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
         if address == libc::MAP_FAILED {
             return Err(Errno::last());
         }
-        let mapping = Rc::new(Mapping { address, length });
+        let mapping = Shared::new(Mapping { address, length })?;
         // SAFETY: the mapping above. A huge page would make every stack resident; without the advice there is only more memory in use.
         unsafe { libc::madvise(address, length, libc::MADV_NOHUGEPAGE) };
         for number in 0..TOGETHER {
@@ -104,6 +107,7 @@ impl Stacks {
             };
             let registration = ValgrindStackRegistration::new((bottom.get() + self.page) as *mut u8, self.size);
             self.cold.push(Stack { top, bottom, _mapping: mapping.clone(), _registration: registration });
+            self.mapped += 1;
         }
         Ok(())
     }

@@ -13,7 +13,6 @@ use crate::sys::shared::Shared;
 use crate::sys::{Errno, clock, thread};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -86,7 +85,10 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
 /// A worker's thread.
 fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
     let Some(desk) = server.desks.get().and_then(|desks| desks.get(number)) else { return };
-    let worker = Worker::new(desk.reactor.clone(), stack);
+    let Ok(worker) = Worker::new(desk.reactor.clone(), stack) else {
+        drop(listener);
+        return server.worker_lost(desk);
+    };
     let door = Door {
         server: server.clone(),
         worker: worker.clone(),
@@ -98,16 +100,37 @@ fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
         waiting: RefCell::default(),
     };
     door.begin();
-    if !worker.run(&door) {
+    if !Worker::run(&worker, &door) {
         // A forked child, whose handler should have called _exit: what is here belongs to the parent.
         std::mem::forget((door, worker, server));
+    }
+}
+
+impl Server {
+    /// A worker could not begin. The others do as well; without any the server has failed.
+    fn worker_lost(&self, desk: &Desk) {
+        let arrived = {
+            let mut arrivals = lock(&desk.arrivals);
+            arrivals.closed = true;
+            std::mem::take(&mut arrivals.waiting)
+        };
+        arrived.into_iter().for_each(|connection| self.refuse(connection));
+        let left = {
+            let mut tasks = self.tasks();
+            tasks.accepting -= 1;
+            tasks.accepting
+        };
+        if left == 0 {
+            self.begin_stop();
+        }
+        self.settle();
     }
 }
 
 /// Where a worker's connections come in.
 struct Door {
     server: Shared<Server>,
-    worker: Rc<Worker>,
+    worker: Shared<Worker>,
     number: usize,
     /// None when no more come.
     listener: RefCell<Option<Pinned>>,
@@ -123,8 +146,9 @@ struct Door {
 
 impl Host for Door {
     fn woken(&self) {
-        let arrived = std::mem::take(&mut lock(&self.desk().arrivals).waiting);
-        self.waiting.borrow_mut().extend(arrived);
+        if let Err(error) = self.take_arrivals() {
+            self.fail(&error);
+        }
         self.start_waiting();
         if self.server.is_stopping() || self.is_listener_gone() {
             self.shut();
@@ -265,9 +289,20 @@ impl Door {
                 return Ticket::new(&desk.reactor, HOST).wake();
             }
         }
+        if self.waiting.borrow_mut().try_reserve(1).is_err() {
+            return self.server.refuse(connection);
+        }
         self.desk().reactor.load.fetch_add(1, Ordering::Relaxed);
         self.waiting.borrow_mut().push_back(connection);
         self.start_waiting();
+    }
+
+    fn take_arrivals(&self) -> Result<()> {
+        let mut arrivals = lock(&self.desk().arrivals);
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.try_reserve(arrivals.waiting.len())?;
+        waiting.extend(arrivals.waiting.drain(..));
+        Ok(())
     }
 
     /// Starts a fiber for each connection that waits for one, as long as there is memory for their stacks.
@@ -282,9 +317,14 @@ impl Door {
 
     fn start(&self, connection: Handle) -> Result<()> {
         let (stack, ticket) = self.worker.prepare()?;
-        let scope = Shared::new(Scope::of_fiber(self.server.number, ticket.clone()));
-        let task = scope.ok().and_then(|scope| self.server.admit(connection, scope));
-        let Some(task) = task else {
+        let scope = match Shared::new(Scope::of_fiber(self.server.number, ticket.clone())) {
+            Ok(scope) => scope,
+            Err(errno) => {
+                self.worker.give_back(stack, &ticket);
+                return Err(errno.into());
+            }
+        };
+        let Some(task) = self.server.admit(connection, scope) else {
             self.worker.give_back(stack, &ticket);
             self.worker.reactor().load.fetch_sub(1, Ordering::Relaxed);
             return Ok(());
