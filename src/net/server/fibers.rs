@@ -316,6 +316,12 @@ impl Door {
     }
 
     fn start(&self, connection: Handle) -> Result<()> {
+        if self.server.is_stopping() {
+            // Without a fiber, so that nothing that has run out can hold up the end.
+            self.server.refuse(connection);
+            self.worker.reactor().load.fetch_sub(1, Ordering::Relaxed);
+            return Ok(());
+        }
         let (stack, ticket) = self.worker.prepare()?;
         let scope = match Shared::new(Scope::of_fiber(self.server.number, ticket.clone())) {
             Ok(scope) => scope,
