@@ -160,7 +160,8 @@ impl Host for Door {
     fn door(&self) {
         let mut lost = 0;
         for _ in 0..self.quota.get() {
-            if self.listener.borrow().is_none() {
+            // A server that is being stopped may hear of a connection before it hears that it is to shut the door.
+            if self.listener.borrow().is_none() || self.server.is_stopping() {
                 return;
             }
             if !self.server.take_seat() {
