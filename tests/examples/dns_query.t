@@ -21,14 +21,22 @@ def reply(query, records=(), flags=b"\x81\x80", number=None):
             + b"".join(records))
 
 
+def one_port_for_both():
+    server = current.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    tcp = current.enter_context(socket.socket())
+    server.bind(("127.0.0.1", 0))
+    try:
+        tcp.bind(server.getsockname())
+    except OSError:
+        return None
+    return server, tcp
+
+
 def ask(answer, name="example.org", tcp_answer=None):
     """Runs dns_query against a server that calls answer(query, kind, count) for the list of datagrams to send."""
-    server = current.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-    server.bind(("127.0.0.1", 0))
+    server, tcp = wait_until(one_port_for_both, "a port that is free for UDP and TCP")
     port = server.getsockname()[1]
-    tcp = current.enter_context(socket.socket())
     if tcp_answer:
-        tcp.bind(("127.0.0.1", port))
         tcp.listen()
     queries = []
 
