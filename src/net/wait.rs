@@ -617,6 +617,15 @@ pub fn sleep_until(until: i64) -> Result<()> {
 
 /// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first.
 pub fn until_so(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -> Result<bool> {
+    until_so_if(waiters, until, done, scope::check)
+}
+
+/// The same for who has to wait even where its handler is canceled.
+pub fn until_so_at_any_rate(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -> Result<bool> {
+    until_so_if(waiters, until, done, || Ok(()))
+}
+
+fn until_so_if(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool, may_wait: impl Fn() -> Result<()>) -> Result<bool> {
     let waker = Waker::current()?;
     waiters.join(waker.clone(), For::Turn, || {})?;
     let result = loop {
@@ -626,7 +635,7 @@ pub fn until_so(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -
         if until != NEVER && clock::now() >= until {
             break Ok(false);
         }
-        if let Err(error) = scope::check().and_then(|()| waker.park(&mut [], until)) {
+        if let Err(error) = may_wait().and_then(|()| waker.park(&mut [], until)) {
             break Err(error);
         }
     };

@@ -1,5 +1,6 @@
 //! Fibers: functions with a stack of their own that can be left and gone on with, on one thread. And their stacks.
 
+use super::sanitizer::{Bounds, Sanitizer};
 use super::shared::Shared;
 use super::{Errno, Result};
 use corosensei::stack::valgrind::ValgrindStackRegistration;
@@ -134,22 +135,34 @@ thread_local! {
 /// A function that has not ended.
 pub struct Fiber {
     coroutine: Coroutine<(), (), (), Stack>,
+    bounds: Bounds,
 }
 
 impl Fiber {
     /// `work` must not panic.
     pub fn new(stack: Stack, work: impl FnOnce() + 'static) -> Fiber {
         let start = move |link: &Link, ()| {
+            if let Some(sanitizer) = Sanitizer::present() {
+                sanitizer.entered_fiber(None);
+            }
             RUNNING.set(link);
             work();
+            if let Some(sanitizer) = Sanitizer::present() {
+                sanitizer.end();
+            }
         };
-        Fiber { coroutine: Coroutine::with_stack(stack, start) }
+        let bounds = Bounds(stack.bottom.get() as *const _, stack.top.get() - stack.bottom.get());
+        Fiber { coroutine: Coroutine::with_stack(stack, start), bounds }
     }
 
     /// Goes on with it until it suspends or ends. Whether it has ended.
     #[inline]
     pub fn resume(&mut self) -> bool {
+        let left = Sanitizer::present().map(|sanitizer| (sanitizer, sanitizer.enter(self.bounds)));
         let ended = matches!(self.coroutine.resume(()), CoroutineResult::Return(()));
+        if let Some((sanitizer, left)) = left {
+            sanitizer.entered_thread(left);
+        }
         RUNNING.set(std::ptr::null());
         ended
     }
@@ -165,8 +178,12 @@ impl Fiber {
 pub fn suspend() {
     let link = RUNNING.get();
     if !link.is_null() {
+        let left = Sanitizer::present().map(|sanitizer| (sanitizer, sanitizer.leave()));
         // SAFETY: set by the fiber that runs, whose stack the link lies on.
         unsafe { &*link }.suspend(());
+        if let Some((sanitizer, left)) = left {
+            sanitizer.entered_fiber(Some(left));
+        }
         RUNNING.set(link);
     }
 }

@@ -36,6 +36,7 @@ pub mod option;
 pub mod part;
 pub mod poll;
 pub mod process;
+pub mod sanitizer;
 pub mod shared;
 pub mod socket;
 pub mod thread;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -652,7 +653,8 @@ static void handlers_write_to_each_others_connections(void)
     room r = { .lock = PTHREAD_MUTEX_INITIALIZER };
     served s = serve(chat, &r);
     int members[MEMBERS];
-    char lines[MEMBERS * LINES * 8];
+    char lines[MEMBERS * LINES * 8 + 1] = { 0 };
+    size_t size = sizeof lines - 1;
     for (int i = 0; i < MEMBERS; i++) members[i] = raw_connect(s.port);
     WAIT_UNTIL(info_of(s.server).active == MEMBERS);
     for (int done = 0; !done; sleep_ms(1)) {
@@ -668,8 +670,8 @@ static void handlers_write_to_each_others_connections(void)
         }
     for (int i = 0; i < MEMBERS; i++) {
         int next[MEMBERS] = { 0 };
-        raw_receive(members[i], lines, sizeof lines);
-        for (size_t at = 0; at < sizeof lines; at += 8) {
+        raw_receive(members[i], lines, size);
+        for (size_t at = 0; at < size; at += 8) {
             int who, line;
             CHECK(sscanf(lines + at, "%3d %3d", &who, &line), ==, 2);
             CHECK(line, ==, next[who]++);
@@ -791,6 +793,82 @@ static void many_starts_and_stops_leave_nothing(void)
     }
 }
 
+static void a_unix_path_is_served(void)
+{
+    char folder[] = "/tmp/sock-server-XXXXXX", host[64], path[64];
+    CHECK(mkdtemp(folder) != NULL, ==, 1);
+    snprintf(path, sizeof path, "%s/s", folder);
+    snprintf(host, sizeof host, "unix:%s", path);
+    sock_server_options options = options_of_model();
+    sock_t listener = sock_listen(host, NULL, NULL);
+    CHECK(listener, >, 0);
+    sock_t server = sock_serve(listener, echo, NULL, &options);
+    CHECK(server, >, 0);
+    for (int i = 0; i < 30; i++) {
+        char answer[8];
+        sock_t client = sock_open(host, NULL, NULL);
+        CHECK(client, >, 0);
+        for (int round = 0; round < 3; round++) {
+            CHECK(sock_write(client, "hello", 5), ==, 5);
+            CHECK(sock_read_exact(client, answer, 5), ==, 5);
+        }
+        CHECK(sock_shutdown(client, SOCK_WRITE), ==, 0);
+        CHECK(sock_read(client, answer, sizeof answer), ==, 0);
+        CHECK(sock_close(client), ==, 0);
+    }
+    CHECK(sock_close(server), ==, 0);
+    CHECK(access(path, F_OK), ==, -1);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+static int64_t call_stop_soon(call *c) { return sock_server_stop(c->socket, c->number); }
+
+static void several_stops_at_once_cut_each_handler_once(void)
+{
+    ending end = { 0 };
+    served s = serve(wait_in_read, &end);
+    int clients[8];
+    for (int i = 0; i < 8; i++) clients[i] = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 8);
+    call stops[4] = { { 0 } };
+    for (int i = 0; i < 4; i++) {
+        stops[i] = (call){ .run = call_stop_soon, .socket = s.server, .number = 20 * i };
+        call_start(&stops[i]);
+    }
+    int64_t sum = 0;
+    for (int i = 0; i < 4; i++) sum += call_join(&stops[i]);
+    CHECK(sum, ==, 8);
+    CHECK(info_of(s.server).cut, ==, 8);
+    CHECK(sock_close(s.server), ==, 0);
+    for (int i = 0; i < 8; i++) raw_close(clients[i]);
+}
+
+static void run_a_server(sock_t connection, void *context)
+{
+    (void)context;
+    served inner = serve(echo, NULL);
+    int64_t port = inner.port;
+    CHECK(sock_write(connection, &port, sizeof port), ==, sizeof port);
+    CHECK(sock_server_wait(inner.server), ==, SOCK_ECANCELED);
+    /* Canceled as it is, it can still end what it began. */
+    CHECK(sock_close(inner.server), ==, 0);
+}
+
+static void a_handler_may_run_a_server_of_its_own(void)
+{
+    served s = serve(run_a_server, NULL);
+    int client = raw_connect(s.port);
+    int64_t port;
+    raw_receive(client, &port, sizeof port);
+    int inner = raw_connect((uint16_t)port);
+    raw_echoes(inner, "inside");
+    CHECK(sock_server_stop(s.server, 20), ==, 1);
+    CHECK(raw_drain(inner), ==, 0);
+    raw_close(inner);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
 #define EACH(function)                                                                             \
     static void function##_on_threads(void) { model = SOCK_THREADS; function(); }                 \
     static void function##_on_fibers(void) { model = SOCK_FIBERS; workers = 3; function(); }      \
@@ -822,6 +900,9 @@ static void many_starts_and_stops_leave_nothing(void)
     X(handlers_open_connections_by_name)                                  \
     X(close_cancel_and_deadline_reach_a_waiting_handler)                  \
     X(clients_that_leave_in_every_state_harm_nobody)                      \
+    X(a_unix_path_is_served)                                              \
+    X(several_stops_at_once_cut_each_handler_once)                        \
+    X(a_handler_may_run_a_server_of_its_own)                              \
     X(many_starts_and_stops_leave_nothing)
 
 BEHAVIOURS(EACH)

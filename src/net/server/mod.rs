@@ -57,6 +57,8 @@ const LINGER: i64 = 10_000;
 const LINGER_IN_SILENCE: i64 = 1_000;
 /// How long a canceled handler may go on before its connection is closed under it. Milliseconds.
 const PATIENCE: i64 = 1_000;
+/// How long a canceled handler waits for those of a server that it stops. Milliseconds.
+const LAST_PATIENCE: i64 = 5_000;
 
 pub struct Server {
     handler: Handler,
@@ -444,13 +446,21 @@ impl Server {
             let tasks = self.tasks();
             tasks.accepting == 0 && tasks.running.taken() <= self.insiders.load(Ordering::SeqCst)
         };
-        if wait::until_so(&self.watchers, until, quiet)? {
-            return Ok(0);
+        match wait::until_so(&self.watchers, until, quiet) {
+            Ok(true) => return Ok(0),
+            Ok(false) => {}
+            // The caller is a handler that is canceled itself: its grace is over.
+            Err(error) if error.code == Code::Canceled => {}
+            Err(error) => return Err(error),
         }
         let cut = self.cut();
-        if !wait::until_so(&self.watchers, wait::after(clock::now(), PATIENCE), quiet)? {
+        if !wait::until_so_at_any_rate(&self.watchers, wait::after(clock::now(), PATIENCE), quiet)? {
             self.close_connections();
-            wait::until_so(&self.watchers, NEVER, quiet)?;
+            // Two handlers that stop each other's servers must not wait for ever.
+            let end = if scope::is_inside() { wait::after(clock::now(), LAST_PATIENCE) } else { NEVER };
+            if !wait::until_so_at_any_rate(&self.watchers, end, quiet)? {
+                wait::until_so(&self.watchers, NEVER, quiet)?;
+            }
         }
         Ok(cut)
     }

@@ -1,0 +1,90 @@
+//! Tells the address sanitizer, where the program runs under it, on which stack the thread goes on
+//! (sanitizer/common_interface_defs.h). Without it nothing is done.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
+
+type Start = unsafe extern "C" fn(*mut *mut c_void, *const c_void, usize);
+type Finish = unsafe extern "C" fn(*mut c_void, *mut *const c_void, *mut usize);
+
+#[derive(Clone, Copy)]
+pub struct Sanitizer {
+    start: Start,
+    finish: Finish,
+}
+
+/// A stack's lowest address and its size.
+#[derive(Clone, Copy)]
+pub struct Bounds(pub *const c_void, pub usize);
+
+/// What the sanitizer keeps of a stack while the thread is on another.
+pub struct Left(*mut c_void);
+
+thread_local! {
+    /// The stack of the thread itself, while it runs a fiber.
+    static THREAD: Cell<Bounds> = const { Cell::new(Bounds(null(), 0)) };
+}
+
+impl Sanitizer {
+    /// The sanitizer that the program was linked with.
+    #[inline]
+    pub fn present() -> Option<Sanitizer> {
+        static FOUND: OnceLock<Option<Sanitizer>> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let start = find(c"__sanitizer_start_switch_fiber");
+            let finish = find(c"__sanitizer_finish_switch_fiber");
+            if start.is_null() || finish.is_null() {
+                return None;
+            }
+            // SAFETY: these names are the sanitizer's, and its functions have these types.
+            Some(unsafe {
+                Sanitizer {
+                    start: std::mem::transmute::<*mut c_void, Start>(start),
+                    finish: std::mem::transmute::<*mut c_void, Finish>(finish),
+                }
+            })
+        })
+    }
+
+    /// The thread is about to leave its own stack for a fiber's.
+    pub fn enter(self, bounds: Bounds) -> Left {
+        let mut left = null_mut();
+        // SAFETY: the bounds are those of the stack that is entered next.
+        unsafe { (self.start)(&mut left, bounds.0, bounds.1) };
+        Left(left)
+    }
+
+    /// It is back.
+    pub fn entered_thread(self, left: Left) {
+        // SAFETY: what `enter` was given when this stack was left; where it comes from need not be told.
+        unsafe { (self.finish)(left.0, null_mut(), null_mut()) };
+    }
+
+    /// It has come onto a fiber's stack: for the first time where `left` is None.
+    pub fn entered_fiber(self, left: Option<Left>) {
+        let mut bounds = Bounds(null(), 0);
+        let left = left.map_or(null_mut(), |left| left.0);
+        // SAFETY: the two outputs live during the call.
+        unsafe { (self.finish)(left, &mut bounds.0, &mut bounds.1) };
+        THREAD.set(bounds);
+    }
+
+    /// It is about to leave a fiber's stack, to come back.
+    pub fn leave(self) -> Left {
+        self.enter(THREAD.get())
+    }
+
+    /// It is about to leave it for good.
+    pub fn end(self) {
+        let Bounds(bottom, size) = THREAD.get();
+        // SAFETY: the bounds are those of the stack that is entered next; null: this one is used no more.
+        unsafe { (self.start)(null_mut(), bottom, size) };
+    }
+}
+
+fn find(name: &CStr) -> *mut c_void {
+    // SAFETY: a NUL-terminated name.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+}
