@@ -145,7 +145,7 @@ static bool dns_answers(void)
 void dns_begin(const char *zone)
 {
     need("python3");
-    etc_file("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n");
+    etc_file("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n");
     etc_file("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n");
     etc_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
     dns_server = fork_child();

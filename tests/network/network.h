@@ -22,7 +22,7 @@ void firewall_clear(void);
 void etc_file(const char *path, const char *text);
 
 /* Starts the scripted DNS server (dns_server.py tells what a zone is) and makes it the only source of
- * names, asked once with a limit of two seconds. */
+ * names, asked twice for two seconds. */
 void dns_begin(const char *zone);
 
 /* How many of the logged queries contain the text: "" for all; "AAAA good.test" and "tcp" for some. */
