@@ -296,7 +296,7 @@ int main(int argc, char **argv) {
 
   const struct { int connections; size_t size; } loads[] = {{1, 64}, {1, 4096}, {64, 64}, {64, 4096}, {1000, 64}, {1000, 4096}, {5000, 64}, {5000, 4096}};
   uint64_t duration = quick ? 100000000 : 200000000;
-  int rounds = quick ? 3 : 11;
+  int rounds = quick ? 3 : 7;
   for (size_t l = 0; l < sizeof loads / sizeof loads[0]; l++) {
     char name[64];
     snprintf(name, sizeof name, "%d connection%s, %zu bytes", loads[l].connections, loads[l].connections > 1 ? "s" : "", loads[l].size);
