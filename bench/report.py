@@ -59,6 +59,8 @@ def load(out, name):
     for line in (out / "results" / f"{name}.tsv").read_text().splitlines():
         case, side, number, *values = line.split("\t")
         values = [int(value) for value in values] + [0, 0]
+        if values[0] == 0:
+            continue  # on a busy machine a slice may pass before anything is done
         cases.setdefault(case, {}).setdefault(side, {})[int(number)] = Slice(*values[:5])
     return cases
 
@@ -194,8 +196,10 @@ def about(out):
              f"{facts.get('date')}, at commit {facts.get('commit')}"]
     if facts.get("peers"):
         lines.append("; ".join(f"{label} {version}" for label, version in facts["peers"].items()))
+    if facts.get("load", 0) > 1.5:
+        lines.append(f"busy with other work: load average {facts['load']}; the absolute figures and the clock on the wall suffer, the spreads show it")
     if facts.get("quick"):
-        lines.append("a quick run: the spread is wide")
+        lines.append(f"from quick runs, with few rounds: {', '.join(facts['quick'])}")
     lines += [f"skipped: {line}" for line in facts.get("skipped", [])]
     return "\n".join(f"- {line}" for line in lines)
 

@@ -150,6 +150,7 @@ def machine():
     return {
         "date": time.strftime("%Y-%m-%d"), "cpu": cpu.group(1) if cpu else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "libc": " ".join(platform.libc_ver()),
+        "load": round(os.getloadavg()[1], 1),
         "compiler": version_of(["cc", "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
         "peers": {label: version for label, version in versions.items() if version},
     }
@@ -185,8 +186,12 @@ def main():
             continue
         (results / f"{name}.tsv").write_text(text)
         print(report.section(given.out, name), flush=True)
-    about = machine() | {"quick": given.quick, "skipped": skipped}
-    (results / "machine.json").write_text(json.dumps(about, indent=2) + "\n")
+    path = results / "machine.json"
+    before = json.loads(path.read_text())["quick"] if path.exists() else []
+    # Which of the results that are there come from quick runs.
+    quick = sorted(set(before) - set(given.names) | set(given.names if given.quick else []))
+    about = machine() | {"quick": quick, "skipped": skipped}
+    path.write_text(json.dumps(about, indent=2) + "\n")
     report.write(given.out)
     for line in skipped:
         print(f"skipped: {line}")
