@@ -150,10 +150,10 @@ mod interleavings {
     use loom::sync::{Arc, Notify};
     use loom::thread;
 
-    /// Every interleaving of up to three switches away from a thread that could go on: without that limit it takes hours.
+    /// Every interleaving of up to two switches away from a thread that could go on: without that limit it takes hours.
     fn model(run: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
+        builder.preemption_bound = Some(2);
         builder.check(run);
     }
 

@@ -14,6 +14,7 @@ use crate::sys::datagram::Endpoint;
 use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self as system, Family, Shutdown, Type};
 use crate::sys::{Errno, clock, option};
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 /// After this many reads in a row that had to wait, reads wait first…
@@ -93,7 +94,7 @@ fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> 
         return Err(pinned.transfer_error(errno));
     }
     let size = buffer.len();
-    receive_when_ready(&pinned, &mut Call::new(), size, |descriptor| system::receive(descriptor, buffer, 0))
+    receive_when_ready(&pinned, &mut Call::new(), || size, |descriptor| system::receive(descriptor, buffer, 0))
 }
 
 /// The answer to an empty buffer: 0, if the handle is good.
@@ -108,15 +109,15 @@ fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usiz
         return Ok(socket.with_read_ahead(|ahead| ahead.take(buffer)));
     }
     let size = buffer.len();
-    receive(pinned, call, size, |descriptor| system::receive(descriptor, buffer, 0))
+    receive(pinned, call, || size, |descriptor| system::receive(descriptor, buffer, 0))
 }
 
-/// Receives by `receive`, which asks for `size` bytes, waiting as long as `call` may. What comes is counted.
+/// Receives by `receive`, which then has asked for `size` bytes, waiting as long as `call` may. What comes is counted.
 #[inline]
 fn receive(
     pinned: &Pinned,
     call: &mut Call,
-    size: usize,
+    size: impl Fn() -> usize,
     mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
 ) -> Result<usize> {
     let socket = pinned.socket();
@@ -145,7 +146,7 @@ fn receive(
 fn receive_when_ready(
     pinned: &Pinned,
     call: &mut Call,
-    size: usize,
+    size: impl Fn() -> usize,
     mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
 ) -> Result<usize> {
     if worker::in_fiber() {
@@ -164,7 +165,7 @@ fn receive_when_ready(
                 let patience = &pinned.side().patience;
                 let next = match patience.load(Ordering::Relaxed) {
                     DOUBT.. => PATIENT,
-                    waits if length == size => DOUBT.min(waits + SUSPICION),
+                    waits if length == size() => DOUBT.min(waits + SUSPICION),
                     waits => waits + 1,
                 };
                 patience.store(next, Ordering::Relaxed);
@@ -181,7 +182,7 @@ fn receive_when_ready(
 fn receive_in_fiber(
     pinned: &Pinned,
     call: &mut Call,
-    size: usize,
+    size: impl Fn() -> usize,
     mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
 ) -> Result<usize> {
     let (socket, side) = (pinned.socket(), pinned.side());
@@ -193,7 +194,7 @@ fn receive_in_fiber(
                 Ok(length) => {
                     pinned.received(length);
                     // TCP gives what it has: less than was asked for is all. After an end, or with urgent data, that does not hold.
-                    let empty = length < size && size != usize::MAX && seen & 1 == 0 && socket.is_tcp();
+                    let empty = length < size() && seen & 1 == 0 && socket.is_tcp();
                     side.drained.store(if empty { seen } else { 0 }, Ordering::Relaxed);
                     side.patience.store(empty.into(), Ordering::Relaxed);
                     return Ok(length);
@@ -254,9 +255,17 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
             Line::TooLong => return Err(Error::new(Code::TooLong)),
             Line::Unfinished => {}
         }
-        let came = receive(&pinned, &mut call, usize::MAX, |descriptor| {
-            socket.with_read_ahead(|ahead| ahead.fill(|room| system::receive(descriptor, room, 0))).unwrap_or(Err(Errno::ENOMEM))
-        })?;
+        let asked = Cell::new(0);
+        let fill = |descriptor, room: &mut [u8]| {
+            asked.set(room.len());
+            system::receive(descriptor, room, 0)
+        };
+        let came = receive(
+            &pinned,
+            &mut call,
+            || asked.get(),
+            |descriptor| socket.with_read_ahead(|ahead| ahead.fill(|room| fill(descriptor, room))).unwrap_or(Err(Errno::ENOMEM)),
+        )?;
         if came > 0 {
             continue;
         }
@@ -281,7 +290,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         Kind::Stream => {
             let size = buffer.len();
             let before = pinned.side().bytes.load(Ordering::Relaxed);
-            let length = receive(&pinned, &mut call, size, |descriptor| system::receive(descriptor, buffer, system::PEEK))?;
+            let length = receive(&pinned, &mut call, || size, |descriptor| system::receive(descriptor, buffer, system::PEEK))?;
             pinned.side().bytes.store(before, Ordering::Relaxed);
             // What was read is still there, and nothing will stir for it.
             pinned.side().drained.store(0, Ordering::Relaxed);
@@ -295,8 +304,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
 /// What is there, into several buffers.
 pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
     let mut call = Call::new();
-    let size = parts.iter().map(|part| part.len()).sum();
-    if size == 0 {
+    if parts.iter().all(|part| part.is_empty()) {
         return nothing(handle, Direction::Read);
     }
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
@@ -305,7 +313,11 @@ pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
         Kind::Stream if socket.buffered() > 0 => {
             Ok(socket.with_read_ahead(|ahead| parts.iter_mut().map(|part| ahead.take(part)).sum()))
         }
-        Kind::Stream => receive(&pinned, &mut call, size, |descriptor| system::receive_parts(descriptor, parts)),
+        Kind::Stream => {
+            // One call takes so many parts and no more.
+            let size = parts.iter().take(system::PARTS).map(|part| part.len()).sum();
+            receive(&pinned, &mut call, || size, |descriptor| system::receive_parts(descriptor, parts))
+        }
         Kind::Datagram => datagram::read_parts(&pinned, &mut call, parts),
         _ => Err(Error::new(Code::WrongKind)),
     }
