@@ -211,7 +211,7 @@ def every_line_of_rust_is_in_the_source():
                 if line.strip() != "// …":
                     count += 1
                     assert line.strip() in source, f"{document} shows {line.strip()!r}, which is not in the source"
-    assert count >= 5, count
+    assert count >= 4, count
 
 
 @case
@@ -252,8 +252,8 @@ def every_file_that_is_named_exists():
 
 @case
 def every_target_of_make_that_is_named_exists():
-    told = subprocess.run(["make", "--no-print-directory", "help"], capture_output=True, timeout=60).stdout.decode()
-    targets = set(re.findall(r"^  ([a-z-]+): ", told, re.M))
+    rules = "".join(open(path).read() for path in ["Makefile", *glob.glob("make/*.mk")])
+    targets = {target for line in re.findall(r"^([a-z -]+)::?(?!=)", rules, re.M) for target in line.split()}
     for document in DOCUMENTS:
         for target in re.findall(r"`make ([a-z-]+)", open(document).read()):
             assert target in targets, f"{document} names make {target}"
