@@ -74,10 +74,13 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     if let Some(error) = failure {
         // Fewer workers than were asked for do as well.
         for desk in server.desks.get().into_iter().flatten().skip(started) {
-            lock(&desk.arrivals).closed = true;
+            server.close_desk(desk);
         }
-        server.tasks().accepting -= count - started;
-        return if started == 0 { Err(error) } else { Ok(()) };
+        if started == 0 {
+            return Err(error);
+        }
+        server.workers_lost(count - started);
+        return Ok(());
     }
     Ok(())
 }
@@ -109,15 +112,24 @@ fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
 impl Server {
     /// A worker could not begin. The others do as well; without any the server has failed.
     fn worker_lost(&self, desk: &Desk) {
+        self.close_desk(desk);
+        self.workers_lost(1);
+    }
+
+    /// Nobody will come for the connections that others have laid here.
+    fn close_desk(&self, desk: &Desk) {
         let arrived = {
             let mut arrivals = lock(&desk.arrivals);
             arrivals.closed = true;
             std::mem::take(&mut arrivals.waiting)
         };
         arrived.into_iter().for_each(|connection| self.refuse(connection));
+    }
+
+    fn workers_lost(&self, count: usize) {
         let left = {
             let mut tasks = self.tasks();
-            tasks.accepting -= 1;
+            tasks.accepting -= count;
             tasks.accepting
         };
         if left == 0 {
