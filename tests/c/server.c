@@ -564,6 +564,36 @@ static void a_handler_may_fork(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+static void leave_it_to_a_child(sock_t connection, void *context)
+{
+    atomic_int *child = context;
+    char byte;
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < 3; i++)
+            if (sock_read(connection, &byte, 1) != 1 || sock_write(connection, &byte, 1) != 1) _exit(1);
+        _exit(0);
+    }
+    CHECK(sock_close(connection), ==, 0);
+    atomic_store(child, pid);
+}
+
+static void a_handler_may_leave_its_connection_to_a_child(void)
+{
+    atomic_int child = 0;
+    served s = serve(leave_it_to_a_child, &child);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(info_of(s.server).finished == 1);
+    CHECK(atomic_load(&child), >, 0);
+    raw_echoes(client, "a");
+    CHECK(sock_close(s.server), ==, 0);
+    raw_echoes(client, "b");
+    raw_echoes(client, "c");
+    CHECK(child_status(atomic_load(&child)), ==, 0);
+    CHECK(raw_drain(client), ==, 0);
+    raw_close(client);
+}
+
 static void sleep_and_tell(sock_t connection, void *context)
 {
     (void)context;
@@ -896,6 +926,7 @@ static void a_handler_may_run_a_server_of_its_own(void)
     X(closing_ends_everybody_who_waits)                                   \
     X(in_a_forked_child_nothing_hangs)                                    \
     X(a_handler_may_fork)                                                 \
+    X(a_handler_may_leave_its_connection_to_a_child)                      \
     X(sleeping_takes_its_time)                                            \
     X(deadlines_hold_against_slow_clients)                                \
     X(handlers_write_to_each_others_connections)                          \
