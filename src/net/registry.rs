@@ -38,8 +38,6 @@ pub struct Side {
     pub bytes: AtomicU64,
     /// How likely the next call has to wait: see `stream.rs`.
     pub patience: AtomicU8,
-    /// Counts transfers, for the fairness of fibers.
-    pub streak: AtomicU8,
     /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
     pub ended: AtomicBool,
     /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
@@ -59,7 +57,6 @@ impl Side {
             deadline: AtomicI64::new(NEVER),
             bytes: AtomicU64::new(0),
             patience: AtomicU8::new(0),
-            streak: AtomicU8::new(0),
             ended: AtomicBool::new(false),
             stirs: AtomicU64::new(FIRST_STIR),
             drained: AtomicU64::new(0),

@@ -22,8 +22,8 @@ pub enum Kind {
     Server = 5,
 }
 
-/// After so many transfers in one direction a fiber lets others run.
-const STREAK: u8 = 32;
+/// Each time so many bytes have moved in one direction, as a power of two, a fiber lets others run.
+const BREATH: u32 = 12;
 
 impl Kind {
     fn from_number(number: u8) -> Kind {
@@ -302,7 +302,7 @@ impl Pinned {
     }
 
     /// Counts received bytes, of which none are the end of the stream. The caller has the turn to read.
-    #[inline]
+    #[inline(always)]
     pub fn received(&self, bytes: usize) {
         self.count(bytes);
         if bytes == 0 {
@@ -311,13 +311,13 @@ impl Pinned {
     }
 
     /// Counts bytes that this call has moved. The caller has the turn of its direction.
-    #[inline]
+    #[inline(always)]
     pub fn count(&self, bytes: usize) {
         let counter = &self.side().bytes;
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
-        let streak = self.side().streak.load(Ordering::Relaxed).wrapping_add(1);
-        self.side().streak.store(streak, Ordering::Relaxed);
-        if streak % STREAK == 0 {
+        let before = counter.load(Ordering::Relaxed);
+        let after = before.wrapping_add(bytes as u64);
+        counter.store(after, Ordering::Relaxed);
+        if (before ^ after) >> BREATH != 0 {
             // A fiber whose peer never lets it wait must not keep the others waiting.
             super::worker::breathe();
         }
