@@ -388,6 +388,33 @@ static int kind_of(sock_t s)
     return info.kind;
 }
 
+/* Who connected stays the peer, whatever program it has become. */
+static void credentials_survive_an_exec_of_the_peer(void)
+{
+    char host[80], bytes[4];
+    snprintf(host, sizeof host, "unix:@sock-descriptors-%d-%lld", (int)getpid(), (long long)now_us());
+    sock_t listener = sock_listen(host, NULL, NULL);
+    pid_t child = fork_child();
+    if (child == 0) {
+        sock_t s = sock_open(host, NULL, NULL);
+        if (dup2(sock_fd(s), STDIN_FILENO) < 0 || dup2(sock_fd(s), STDOUT_FILENO) < 0) _exit(1);
+        execlp("cat", "cat", (char *)NULL);
+        _exit(127);
+    }
+    sock_t s = sock_accept(listener);
+    sock_credentials who;
+    CHECK(s, >, 0);
+    CHECK(sock_write(s, "ping", 4), ==, 4);
+    CHECK(sock_read_exact(s, bytes, 4), ==, 4); /* cat is there */
+    CHECK(sock_peer_credentials(s, &who), ==, 0);
+    CHECK(who.pid, ==, child);
+    CHECK(who.uid, ==, getuid());
+    CHECK(who.gid, ==, getgid());
+    CHECK(sock_close(s), ==, 0);
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 static void every_kind_of_socket_can_be_adopted(void)
 {
     static const struct { int domain, type, kind; } kinds[] = {
@@ -414,6 +441,20 @@ static void every_kind_of_socket_can_be_adopted(void)
     CHECK(kind_of(listener), ==, SOCK_KIND_LISTENER);
     CHECK(port_of(listener), ==, port);
     CHECK(sock_close(listener), ==, 0);
+}
+
+static void an_adopted_socket_that_was_never_connected_says_so(void)
+{
+    sock_t s = sock_from_fd(socket(AF_INET, SOCK_STREAM, 0));
+    sock_address address;
+    char byte;
+    CHECK(s, >, 0);
+    CHECK(sock_read(s, &byte, 1), ==, SOCK_ENOTCONN);
+    CHECK(sock_try_read(s, &byte, 1), ==, SOCK_ENOTCONN);
+    CHECK(sock_write(s, "x", 1), ==, SOCK_EPIPE); /* as the kernel has it: there is no writing yet, or no more */
+    CHECK(sock_peer_address(s, &address), ==, SOCK_ENOTCONN);
+    CHECK(sock_shutdown(s, SOCK_WRITE), ==, SOCK_ENOTCONN);
+    CHECK(sock_close(s), ==, 0);
 }
 
 static void what_is_no_socket_is_refused_and_left_alone(void)
@@ -600,7 +641,9 @@ static const test_case cases[] = {
     CASE(datagrams_carry_descriptors),
     CASE(a_passed_connection_outlives_our_copy),
     CASE(credentials_are_the_peers),
+    CASE(credentials_survive_an_exec_of_the_peer),
     CASE(every_kind_of_socket_can_be_adopted),
+    CASE(an_adopted_socket_that_was_never_connected_says_so),
     CASE(what_is_no_socket_is_refused_and_left_alone),
     CASE(an_adopted_connection_works_and_waits_without_blocking),
     CASE(sequenced_packets_keep_their_boundaries),

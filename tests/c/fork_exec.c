@@ -1,6 +1,7 @@
 /* fork and exec: handles work on both sides of a fork, one side's close is its own affair, and nothing survives an exec. */
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,60 @@ static void nothing_is_inherited_over_exec(void)
     for (int i = 0; i < 4; i++) CHECK(sock_close(all[i]), ==, 0);
 }
 
+/* The ways of starting a program that share the parent's memory until it runs. */
+static void starting_programs_disturbs_no_handle(void)
+{
+    sock_t pair[2];
+    char byte, *arguments[] = { "true", NULL }, *environment[] = { NULL };
+    tcp_pair(pair);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    for (int i = 0; i < 20; i++) {
+        pid_t child;
+        CHECK(posix_spawnp(&child, "true", NULL, NULL, arguments, environment), ==, 0);
+        CHECK(child_status(child), ==, 0);
+    }
+    CHECK(system("true"), ==, 0);
+    CHECK(atomic_load(&reader.done), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    close_pair(pair);
+}
+
+/* What daemon(3) does: two forks and a session of its own; all before the first use, or with handles already open. */
+static void a_daemon_uses_handles_from_before_and_after(void)
+{
+    for (int opened_before = 0; opened_before < 2; opened_before++) {
+        int answer[2];
+        sock_t pair[2];
+        char byte = 0;
+        context("opened before: %d", opened_before);
+        CHECK(pipe2(answer, O_CLOEXEC), ==, 0);
+        pid_t child = fork_child();
+        if (child == 0) {
+            if (opened_before) tcp_pair(pair);
+            CHECK(setsid(), ==, getpid());
+            pid_t server = fork_child();
+            if (server == 0) {
+                if (!opened_before) tcp_pair(pair);
+                CHECK(sock_write(pair[0], "d", 1), ==, 1);
+                CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+                close_pair(pair);
+                CHECK(sock_live_handles(), ==, 0);
+                CHECK(write(answer[1], &byte, 1), ==, 1);
+                _exit(0);
+            }
+            _exit(child_status(server));
+        }
+        CHECK(child_status(child), ==, 0);
+        CHECK(read(answer[0], &byte, 1), ==, 1);
+        CHECK(byte, ==, 'd');
+        close(answer[0]);
+        close(answer[1]);
+    }
+}
+
 /* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
 static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
 {
@@ -244,6 +299,8 @@ static const test_case cases[] = {
     BOTH_CASES(one_process_does_not_wake_the_other),
     CASE(a_fork_amid_busy_threads_leaves_a_library_that_works),
     CASE(nothing_is_inherited_over_exec),
+    CASE(starting_programs_disturbs_no_handle),
+    CASE(a_daemon_uses_handles_from_before_and_after),
     CASE(a_forked_copy_keeps_the_connection_until_it_is_closed_too),
 };
 TEST_MAIN(cases)

@@ -1,6 +1,7 @@
 /* How connections end: half closes, resets that stay resets, lingering and abortive closes. */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "harness.h"
@@ -173,6 +174,32 @@ static void writing_to_a_peer_that_closed_fails_and_raises_nothing(make_pair mak
 }
 OVER_BOTH(writing_to_a_peer_that_closed_fails_and_raises_nothing)
 
+/* Whether /proc/net/tcp has a connection between these ports, in whatever state. */
+static bool kernel_has(uint16_t local, uint16_t remote)
+{
+    char line[256];
+    bool found = false;
+    FILE *table = fopen("/proc/net/tcp", "r");
+    CHECK(table != NULL, ==, true);
+    while (fgets(line, sizeof line, table)) {
+        unsigned here, there;
+        if (sscanf(line, " %*d: %*x:%x %*x:%x", &here, &there) == 2 && here == local && there == remote) found = true;
+    }
+    fclose(table);
+    return found;
+}
+
+static void abort_leaves_no_connection_in_the_kernel(void)
+{
+    sock_t pair[2];
+    tcp_pair(pair);
+    uint16_t own = port_of(pair[0]), peers = port_of(pair[1]);
+    CHECK(kernel_has(own, peers), ==, true);
+    CHECK(sock_abort(pair[0]), ==, 0);
+    CHECK(kernel_has(own, peers), ==, false); /* no TIME_WAIT either */
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
 static void abort_resets_the_peer(void)
 {
     sock_t s;
@@ -315,6 +342,7 @@ static const test_case cases[] = {
     CASE(a_peer_that_closes_with_input_unread_resets),
     BOTH_CASES(writing_to_a_peer_that_closed_fails_and_raises_nothing),
     CASE(abort_resets_the_peer),
+    CASE(abort_leaves_no_connection_in_the_kernel),
     BOTH_CASES(abort_ends_calls_in_flight_as_close_does),
     CASE(abort_after_a_half_close_resets_too),
     CASE(finish_delivers_what_was_written_though_input_was_left_unread),

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,6 +227,27 @@ static void a_closed_handle_is_gone_from_every_poller(void)
     CHECK(sock_close(other), ==, 0);
 }
 
+static void two_pollers_may_watch_one_handle(void)
+{
+    sock_t pair[2], one = sock_poller(), other = sock_poller();
+    char byte, first, second;
+    unix_pair(pair);
+    CHECK(sock_poller_add(one, pair[0], SOCK_READ, &first), ==, 0);
+    CHECK(sock_poller_add(other, pair[0], SOCK_READ | SOCK_WRITE, &second), ==, 0);
+    CHECK(ready_of(one, pair[0], &first), ==, 0);
+    CHECK(sock_write(pair[1], "xy", 2), ==, 2);
+    CHECK(ready_of(one, pair[0], &first), ==, SOCK_READ);
+    CHECK(ready_of(other, pair[0], &second), ==, SOCK_READ | SOCK_WRITE);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    CHECK(sock_poller_remove(other, pair[0]), ==, 0);
+    CHECK(ready_of(one, pair[0], &first), ==, SOCK_READ);
+    CHECK(ready_of(other, pair[0], &second), ==, 0);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(one), ==, 0);
+    CHECK(sock_close(other), ==, 0);
+}
+
 static void closing_a_poller_leaves_its_handles_alone(void)
 {
     sock_t pair[2], poller = sock_poller();
@@ -252,6 +275,8 @@ static void misuse_has_its_codes(void)
     CHECK(sock_poller_add(pair[0], pair[1], SOCK_READ, NULL), ==, SOCK_ETYPE);
     CHECK(sock_poller_add(poller, pair[0], 4, NULL), ==, SOCK_EINVAL);
     CHECK(sock_poller_add(poller, pair[0], -1, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_set(poller, pair[0], SOCK_READ, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_remove(poller, pair[0]), ==, SOCK_EINVAL);
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, SOCK_EBUSY);
     CHECK(sock_poller_wait(poller, &event, 0, 0), ==, SOCK_EINVAL);
@@ -283,6 +308,31 @@ static void waiting_ends_at_its_time(void)
         CHECK(spans[i], >=, 50000);
     }
     if (!under_memcheck()) CHECK(median(spans, 5), <, 75000);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static atomic_int signals_seen;
+static void count_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&signals_seen, 1);
+}
+
+static void signals_neither_end_nor_lengthen_a_wait(void)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    struct sigaction action = { .sa_handler = count_signal }; /* without SA_RESTART */
+    CHECK(sigaction(SIGALRM, &action, NULL), ==, 0);
+    CHECK(setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 1000 }, { 0, 1000 } }, NULL), ==, 0);
+    int64_t began = now_us();
+    CHECK(sock_poller_wait(poller, &event, 1, 200), ==, 0);
+    int64_t span = now_us() - began;
+    CHECK(setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 0 }, { 0, 0 } }, NULL), ==, 0);
+    CHECK(atomic_load(&signals_seen), >, 5);
+    CHECK(span, >=, 200000);
+    /* A wait begun anew by each signal would not end at all. */
+    if (!under_memcheck()) CHECK(span, <, 1000000);
     CHECK(sock_close(poller), ==, 0);
 }
 
@@ -493,9 +543,11 @@ static const test_case cases[] = {
     CASE(a_dead_peer_does_not_spin_the_loop),
     CASE(the_end_of_a_stream_is_told_until_it_is_read),
     CASE(a_closed_handle_is_gone_from_every_poller),
+    CASE(two_pollers_may_watch_one_handle),
     CASE(closing_a_poller_leaves_its_handles_alone),
     CASE(misuse_has_its_codes),
     CASE(waiting_ends_at_its_time),
+    CASE(signals_neither_end_nor_lengthen_a_wait),
     CASE(close_and_cancel_end_every_wait),
     CASE(a_wake_reaches_one_wait_and_none_is_lost),
     CASE(a_handle_becoming_ready_ends_a_wait_in_another_thread),

@@ -255,6 +255,45 @@ static void a_storm_changes_nothing_in_opening_and_closing(void)
     CHECK(atomic_load(&signals_seen), >, 0);
 }
 
+/* Handlers that run on a small stack of their own, as Go's and others' do. */
+static void *read_with_a_signal_stack(void *argument)
+{
+    call *c = argument;
+    static char memory[16 * 1024];
+    stack_t own = { .ss_sp = memory, .ss_size = sizeof memory }, none = { .ss_flags = SS_DISABLE };
+    CHECK(sigaltstack(&own, NULL), ==, 0);
+    atomic_store(&c->id, 1);
+    c->result = sock_read(c->socket, c->buffer, c->size);
+    CHECK(sigaltstack(&none, NULL), ==, 0);
+    return NULL;
+}
+
+static sock_t cancel_this;
+static void cancel_on_its_stack(int number)
+{
+    (void)number;
+    sock_cancel(cancel_this);
+    atomic_fetch_add(&signals_seen, 1);
+}
+
+static void a_handler_on_a_signal_stack_may_cancel(void)
+{
+    sock_t pair[2];
+    char byte;
+    struct sigaction action = { .sa_handler = cancel_on_its_stack, .sa_flags = SA_ONSTACK };
+    CHECK(sigaction(SIGUSR1, &action, NULL), ==, 0);
+    unix_pair(pair);
+    cancel_this = pair[0];
+    call c = { .socket = pair[0], .buffer = &byte, .size = 1 };
+    pthread_t reader = start_thread(read_with_a_signal_stack, &c);
+    WAIT_UNTIL(atomic_load(&c.id) != 0);
+    CHECK(pthread_kill(reader, SIGUSR1), ==, 0);
+    join_thread(reader);
+    CHECK(c.result, ==, SOCK_ECANCELED);
+    CHECK(atomic_load(&signals_seen), ==, 1);
+    close_pair(pair);
+}
+
 static const test_case cases[] = {
     BOTH_CASES(a_storm_changes_nothing_in_what_is_read_and_written),
     BOTH_CASES(no_blocked_call_ends_because_of_a_signal),
@@ -263,5 +302,6 @@ static const test_case cases[] = {
     BOTH_CASES(a_writer_whose_peer_dies_while_it_waits_gets_no_sigpipe),
     CASE(a_peer_that_is_stopped_for_a_while_loses_nothing),
     CASE(a_storm_changes_nothing_in_opening_and_closing),
+    CASE(a_handler_on_a_signal_stack_may_cancel),
 };
 TEST_MAIN(cases)

@@ -378,6 +378,41 @@ static void threads_that_come_and_go_leave_nothing(void)
     CHECK(open_descriptors(), ==, descriptors);
 }
 
+/* ---- no lock is held while a call waits ---- */
+
+static void calls_that_wait_hold_up_no_other_handle(void)
+{
+    enum { WAITING = 8, TRIPS = 101 };
+    sock_t waiting[WAITING][2], pair[2];
+    call calls[WAITING];
+    char received[WAITING], byte;
+    int64_t spans[TRIPS];
+    for (int i = 0; i < WAITING; i++) {
+        tcp_pair(waiting[i]);
+        calls[i] = (call){ .run = call_read, .socket = waiting[i][0], .buffer = &received[i], .size = 1 };
+        call_start(&calls[i]);
+    }
+    for (int i = 0; i < WAITING; i++) call_wait_asleep(&calls[i]);
+    tcp_pair(pair);
+    pthread_t echo = start_thread(echo_until_end, &pair[1]);
+    for (int i = 0; i < TRIPS; i++) {
+        int64_t began = now_us();
+        CHECK(sock_write(pair[0], "x", 1), ==, 1);
+        CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+        spans[i] = now_us() - began;
+    }
+    if (!under_memcheck()) CHECK(median(spans, TRIPS), <, 5000);
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    join_thread(echo);
+    close_pair(pair);
+    for (int i = 0; i < WAITING; i++) {
+        CHECK(atomic_load(&calls[i].done), ==, 0);
+        CHECK(sock_write(waiting[i][1], "x", 1), ==, 1);
+        CHECK(call_join(&calls[i]), ==, 1);
+        close_pair(waiting[i]);
+    }
+}
+
 static const test_case cases[] = {
     LONG_CASE(close_may_race_with_every_function_over_tcp, 60),
     LONG_CASE(close_may_race_with_every_function_over_unix, 60),
@@ -385,6 +420,7 @@ static const test_case cases[] = {
     LONG_CASE(a_deadline_is_never_lost, 60),
     LONG_CASE(many_threads_open_and_close_against_one_listener, 60),
     CASE(the_first_use_may_come_from_many_threads_at_once),
+    CASE(calls_that_wait_hold_up_no_other_handle),
     CASE(the_last_failure_is_that_of_the_thread),
     CASE(small_stacks_are_enough),
     CASE(a_program_may_end_at_any_moment),

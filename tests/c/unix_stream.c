@@ -362,6 +362,26 @@ static void abstract_names_leave_no_file(void)
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ECONNREFUSED);
 }
 
+static void the_length_of_an_abstract_name_is_limited(void)
+{
+    char longest[5 + 1 + 107 + 2];
+    int used = snprintf(longest, sizeof longest, "unix:@sock test %d ", (int)getpid());
+    memset(longest + used, 'n', sizeof longest - (size_t)used);
+    longest[5 + 1 + 107] = '\0';
+    sock_t listener = sock_listen(longest, NULL, NULL), client = sock_open(longest, NULL, NULL);
+    CHECK(listener, >, 0);
+    CHECK(client, >, 0);
+    longest[5 + 1 + 106] = '\0'; /* a prefix is another name */
+    CHECK(sock_open(longest, NULL, NULL), ==, SOCK_ECONNREFUSED);
+    longest[5 + 1 + 106] = longest[5 + 1 + 107] = 'n';
+    longest[5 + 1 + 108] = '\0';
+    CHECK(sock_listen(longest, NULL, NULL), ==, SOCK_ETOOLONG);
+    CHECK(sock_open(longest, NULL, NULL), ==, SOCK_ETOOLONG);
+    CHECK(sock_listen("unix:@", NULL, NULL), ==, SOCK_EINVAL); /* the kernel would choose a name */
+    CHECK(sock_close(client), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 /* Only "unix:@" is abstract: a file may be called anything else. */
 static void a_path_with_an_at_sign_inside_is_a_path(void)
 {
@@ -459,6 +479,7 @@ static const test_case cases[] = {
     CASE(the_umask_is_never_changed),
     CASE(the_length_of_a_path_is_limited),
     CASE(abstract_names_leave_no_file),
+    CASE(the_length_of_an_abstract_name_is_limited),
     CASE(a_path_with_an_at_sign_inside_is_a_path),
     CASE(the_peers_credentials_are_those_of_its_process),
     CASE(opening_waits_while_the_backlog_is_full),

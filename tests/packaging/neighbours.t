@@ -45,6 +45,13 @@ is_loaded_and_unloaded() {
 }
 check 'dlopen and dlclose a hundred times, with handles left open at the end' is_loaded_and_unloaded
 
+two_copies_are_strangers() {
+    cp "$LIBRARY_SHARED" "$folder/libother.so" &&
+    $CC $strict -std=gnu11 -Iinclude "$sources/copies.c" -ldl -o "$folder/copies" &&
+    "$folder/copies" "$LIBRARY_SHARED" "$folder/libother.so"
+}
+check 'a handle of one copy of the library means nothing to another' two_copies_are_strangers
+
 # ---- names of its own ----
 
 # The names of libc functions are a program's to use as long as they stay inside it.
