@@ -119,7 +119,7 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     if poller == handle {
         return Err(Error::invalid("a poller cannot watch itself"));
     }
-    let (_pinned, poller) = pin(poller)?;
+    let (watching, poller) = pin(poller)?;
     let pinned = registry::pin(handle, Direction::Read)?.expect(WATCHABLE)?;
     let mut details = pinned.socket().details();
     // The closer shuts the gate before it looks for registrations, under this lock.
@@ -131,6 +131,10 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     }
     details.registrations.try_reserve(1)?;
     let mut entries = poller.entries();
+    // The poller's closer, too, shuts the gate before it takes the entries.
+    if watching.side().gate.is_closed() {
+        return Err(Error::new(Code::Closed));
+    }
     let entry = entries.take_place()?;
     entries.list[entry as usize].start(handle, user, interest, pinned.descriptor());
     let watched = wanted(interest);
@@ -141,7 +145,7 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     }
     entries.list[entry as usize].watched = Some(watched);
     if pinned.socket().buffered() > 0 {
-        poller.list(&mut entries, entry);
+        poller.announce(&mut entries, entry);
     }
     drop(entries);
     details.registrations.push(Registration { poller, entry });
@@ -162,6 +166,9 @@ pub fn set(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     with_entry(poller, handle, |poller, pinned, details, position| {
         let entry = details[position].entry;
         let mut entries = poller.entries();
+        if entries.list.is_empty() {
+            return Err(Error::new(Code::Closed)); // the poller's closer has them
+        }
         let number = entries.number(entry);
         let (descriptor, watched) = (pinned.descriptor(), wanted(interest));
         match entries.list[entry as usize].watched {
@@ -175,7 +182,7 @@ pub fn set(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
         place.watched = Some(watched);
         place.listed = listed;
         if pinned.socket().buffered() > 0 {
-            poller.list(&mut entries, entry);
+            poller.announce(&mut entries, entry);
         }
         Ok(())
     })
@@ -221,8 +228,8 @@ fn close(pinned: &Pinned) {
     let Some(poller) = pinned.socket().details().poller.take() else {
         return;
     };
-    let list = std::mem::take(&mut poller.entries().list);
-    for entry in list.iter().filter(|entry| entry.handle != 0) {
+    let entries = std::mem::take(&mut *poller.entries());
+    for entry in entries.list.iter().filter(|entry| entry.handle != 0) {
         if let Ok(watched) = registry::pin(entry.handle, Direction::Read) {
             watched.socket().details().registrations.retain(|registration| registration.poller != poller);
         }
@@ -233,9 +240,7 @@ fn close(pinned: &Pinned) {
 pub fn read_ahead(registrations: &[Registration]) {
     for registration in registrations {
         let poller = &registration.poller;
-        if poller.list(&mut poller.entries(), registration.entry) {
-            poller.waker.set();
-        }
+        poller.announce(&mut poller.entries(), registration.entry);
     }
 }
 
@@ -338,13 +343,23 @@ impl Poller {
         // Everybody who waits has to see a close or a cancel: then it stays set.
         if check(pinned.side()).is_ok() {
             self.waker.clear();
+            if check(pinned.side()).is_err() {
+                self.waker.set(); // it came between
+            }
         }
         self.woken.swap(false, Ordering::AcqRel).then_some(Ready { handle, user: 0, ready: WOKEN })
     }
 
-    /// Puts an entry on the list of what the kernel does not know. False if it stood there.
+    /// Puts an entry on the list, and wakes who sleeps: nothing else would tell of it.
+    fn announce(&self, entries: &mut Entries, entry: u32) {
+        if self.list(entries, entry) {
+            self.waker.set();
+        }
+    }
+
+    /// Puts an entry on the list of what the kernel does not know. False if it stood there, or the poller is being closed.
     fn list(&self, entries: &mut Entries, entry: u32) -> bool {
-        let place = &mut entries.list[entry as usize];
+        let Some(place) = entries.list.get_mut(entry as usize) else { return false };
         if place.listed || entries.own.try_reserve(1).is_err() {
             return false;
         }

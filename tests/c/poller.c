@@ -400,6 +400,89 @@ static void a_handle_becoming_ready_ends_a_wait_in_another_thread(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
+/* What was read ahead is news to who waits already, when the handle comes and when somebody becomes interested. */
+static void bytes_read_ahead_end_a_wait_in_another_thread(void)
+{
+    for (int first_interest = -1; first_interest <= 0; first_interest++) {
+        sock_t pair[2], poller = sock_poller();
+        sock_event event;
+        char line[8];
+        unix_pair(pair);
+        CHECK(sock_write(pair[1], "a\nb\n", 4), ==, 4);
+        CHECK(sock_read_line(pair[0], line, sizeof line), ==, 1);
+        if (first_interest == 0) CHECK(sock_poller_add(poller, pair[0], 0, NULL), ==, 0);
+        call wait = { .run = call_poller, .socket = poller, .buffer = &event, .number = 10000 };
+        call_start(&wait);
+        call_wait_asleep(&wait);
+        if (first_interest == 0) CHECK(sock_poller_set(poller, pair[0], SOCK_READ, NULL), ==, 0);
+        else CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+        CHECK(call_join(&wait), ==, 1);
+        CHECK(event.socket, ==, pair[0]);
+        CHECK(event.ready, ==, SOCK_READ);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(pair[1]), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+    }
+}
+
+typedef struct vanishing {
+    _Atomic sock_t poller;
+    sock_t pair[2];
+    atomic_bool over;
+} vanishing;
+
+static void *register_on(void *argument)
+{
+    vanishing *v = argument;
+    while (!atomic_load(&v->over)) {
+        sock_t poller = atomic_load(&v->poller);
+        CHECK(sock_poller_set(poller, v->pair[0], SOCK_READ, NULL), !=, SOCK_EINTERNAL);
+        CHECK(sock_poller_add(poller, v->pair[0], SOCK_READ, NULL), !=, SOCK_EINTERNAL);
+    }
+    return NULL;
+}
+
+static void *read_lines_on(void *argument)
+{
+    vanishing *v = argument;
+    char line[8];
+    while (!atomic_load(&v->over)) {
+        CHECK(sock_write(v->pair[1], "a\nb\n", 4), ==, 4);
+        for (int i = 0; i < 2; i++) CHECK(sock_read_line(v->pair[0], line, sizeof line), ==, 1);
+    }
+    return NULL;
+}
+
+static void *wait_on(void *argument)
+{
+    vanishing *v = argument;
+    sock_event events[ROOM];
+    while (!atomic_load(&v->over)) CHECK(sock_poller_wait(atomic_load(&v->poller), events, ROOM, 1), !=, SOCK_EINTERNAL);
+    return NULL;
+}
+
+/* A poller is closed while others register with it, wait in it, and read ahead on what it watches. */
+static void a_poller_may_be_closed_while_it_is_used(void)
+{
+    vanishing v = { .poller = sock_poller() };
+    unix_pair(v.pair);
+    void *(*const users[])(void *) = { register_on, read_lines_on, wait_on };
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) threads[i] = start_thread(users[i], &v);
+    for (int i = 0; i < rounds(5000); i++) {
+        sock_t old = atomic_load(&v.poller);
+        int added = sock_poller_add(old, v.pair[0], SOCK_READ, NULL);
+        CHECK(added == 0 || added == SOCK_EBUSY, ==, true);
+        atomic_store(&v.poller, sock_poller());
+        CHECK(sock_close(old), ==, 0);
+    }
+    atomic_store(&v.over, true);
+    for (int i = 0; i < 3; i++) join_thread(threads[i]);
+    CHECK(sock_close(atomic_load(&v.poller)), ==, 0);
+    CHECK(sock_close(v.pair[0]), ==, 0);
+    CHECK(sock_close(v.pair[1]), ==, 0);
+}
+
 static void one_that_always_talks_does_not_starve_the_others(void)
 {
     enum { OTHERS = 40 };
@@ -551,6 +634,8 @@ static const test_case cases[] = {
     CASE(close_and_cancel_end_every_wait),
     CASE(a_wake_reaches_one_wait_and_none_is_lost),
     CASE(a_handle_becoming_ready_ends_a_wait_in_another_thread),
+    CASE(bytes_read_ahead_end_a_wait_in_another_thread),
+    CASE(a_poller_may_be_closed_while_it_is_used),
     CASE(one_that_always_talks_does_not_starve_the_others),
     CASE(events_never_reach_the_next_owner_of_a_slot),
     CASE(a_poller_in_a_forked_child_is_refused_and_the_parents_is_unharmed),
