@@ -81,15 +81,20 @@ fn last<T>(look: impl Fn(&Failure) -> T) -> T {
     LAST.with_borrow(look)
 }
 
-pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
+fn keep(operation: &str, subject: Option<&dyn Display>, error: &Error) {
     if worker::with_failure(true, |last| last.set(operation, subject, error)).is_none() {
         LAST.with_borrow_mut(|last| last.set(operation, subject, error));
     }
+}
+
+pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
+    keep(operation, subject, error);
     if log::enabled() && !error.would_block() {
         match subject {
             Some(subject) => log::say(Level::Error, format_args!("{operation} {subject}: {error}")),
             None => log::say(Level::Error, format_args!("{operation}: {error}")),
         }
+        keep(operation, subject, error); // the logger may have failed at something itself
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Fallible};
 use crate::sys::Errno;
+use std::cell::Cell;
 use std::fmt::{Arguments, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -22,6 +23,11 @@ pub type Logger = Arc<dyn Fn(Level, &str) + Send + Sync>;
 static ENABLED: AtomicBool = AtomicBool::new(false);
 static LOGGER: RwLock<Option<Logger>> = RwLock::new(None);
 
+thread_local! {
+    /// The thread runs the logger.
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
+}
+
 pub fn set(logger: Option<Logger>) {
     let mut current = LOGGER.write().unwrap_or_else(|poisoned| poisoned.into_inner());
     ENABLED.store(logger.is_some(), Ordering::Relaxed);
@@ -32,15 +38,17 @@ pub fn enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
 
-/// Hands a message to the logger, holding no lock, so that the logger may use the library.
+/// Hands a message to the logger, holding no lock, so that the logger may use the library. What that brings about is not logged.
 pub fn say(level: Level, message: Arguments) {
-    if !enabled() {
+    if !enabled() || LOGGING.get() {
         return;
     }
     let logger = LOGGER.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let mut text = Fallible(String::new());
     if let (Some(logger), Ok(())) = (logger, text.write_fmt(message)) {
+        LOGGING.set(true);
         logger(level, &text.0);
+        LOGGING.set(false);
     }
 }
 

@@ -154,6 +154,23 @@ static void a_logger_may_call_the_library(void)
     CHECK(sock_set_logger(NULL, NULL), ==, 0);
 }
 
+/* What fails inside the logger is not logged, and does not hide what it was called for. */
+static void fail_inside(int level, const char *message, void *context_pointer)
+{
+    (void)level, (void)message;
+    if (atomic_fetch_add((atomic_int *)context_pointer, 1) < 100) CHECK(sock_poller_wake(3), ==, SOCK_EHANDLE);
+}
+
+static void a_failure_inside_the_logger_stays_there(void)
+{
+    atomic_int calls = 0;
+    CHECK(sock_set_logger(fail_inside, &calls), ==, 0);
+    CHECK(sock_close(3), ==, SOCK_EHANDLE);
+    CHECK(sock_set_logger(NULL, NULL), ==, 0);
+    CHECK(atomic_load(&calls), ==, 1);
+    CHECK(strncmp(sock_last_error(), "close", 5), ==, 0);
+}
+
 static atomic_bool stop;
 static void *log_on(void *argument)
 {
@@ -190,6 +207,7 @@ static const test_case cases[] = {
     CASE(the_version_is_told),
     CASE(a_logger_is_called_with_its_context_until_it_is_removed),
     CASE(a_logger_may_call_the_library),
+    CASE(a_failure_inside_the_logger_stays_there),
     CASE(loggers_may_be_exchanged_while_others_log),
 };
 TEST_MAIN(cases)
