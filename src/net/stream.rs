@@ -566,8 +566,7 @@ pub fn abort(handle: Handle) -> Result<()> {
 /// Sends FIN, reads and drops until the peer's, and closes, whatever comes.
 pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
     let end = wait::after(clock::now(), timeout);
-    let mut call = Call::until(end);
-    let drained = drain(handle, &mut call);
+    let drained = drain(handle, end);
     if let Err(error) = &drained
         && matches!(error.code, Code::BadHandle | Code::WrongKind)
     {
@@ -578,11 +577,23 @@ pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
     drained.and(closed)
 }
 
-fn drain(handle: Handle, call: &mut Call) -> Result<()> {
+/// More than any receive buffer holds by default, in reads.
+const LAST_READS: usize = 4096;
+
+fn drain(handle: Handle, end: i64) -> Result<()> {
+    drop(registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?);
+    let mut call = Call::until(end);
     shutdown(handle, Shutdown::Write).or_else(|error| if error.code == Code::NotConnected { Ok(()) } else { Err(error) })?;
-    let pinned = registry::pin_for_turn(handle, Direction::Read, call)?.expect(&[Kind::Stream])?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
     let mut dropped = [0; 4096];
-    while read_some(&pinned, call, &mut dropped)? > 0 {}
+    let mut late = 0;
+    while read_some(&pinned, &mut call, &mut dropped)? > 0 {
+        // What is there by the end is dropped too, but a peer that never lets this call wait must not keep it.
+        late += usize::from(end != wait::NEVER && clock::now() >= end);
+        if late > LAST_READS {
+            return Err(Error::new(Code::TimedOut));
+        }
+    }
     Ok(())
 }
 

@@ -281,6 +281,22 @@ static void finish_gives_up_when_its_time_is_over(make_pair make)
 }
 OVER_BOTH(finish_gives_up_when_its_time_is_over)
 
+static void finish_leaves_other_kinds_alone(void)
+{
+    sock_t bound = sock_udp_bind("127.0.0.1", "0", NULL), connected;
+    sock_address address;
+    char text[SOCK_ADDRESS_TEXT], byte;
+    CHECK(sock_local_address(bound, &address), ==, 0);
+    CHECK(sock_address_format(&address, text, sizeof text), >, 0);
+    connected = sock_udp_open(text, NULL, NULL);
+    CHECK(connected, >, 0);
+    CHECK(sock_finish(connected, 0), ==, SOCK_ETYPE);
+    CHECK(sock_write(connected, "x", 1), ==, 1);
+    CHECK(sock_read(bound, &byte, 1), ==, 1);
+    CHECK(sock_close(connected), ==, 0);
+    CHECK(sock_close(bound), ==, 0);
+}
+
 static void finish_ends_when_the_peer_has_ended(make_pair make)
 {
     sock_t pair[2];
@@ -346,6 +362,7 @@ static const test_case cases[] = {
     BOTH_CASES(abort_ends_calls_in_flight_as_close_does),
     CASE(abort_after_a_half_close_resets_too),
     CASE(finish_delivers_what_was_written_though_input_was_left_unread),
+    CASE(finish_leaves_other_kinds_alone),
     BOTH_CASES(finish_gives_up_when_its_time_is_over),
     BOTH_CASES(finish_ends_when_the_peer_has_ended),
     BOTH_CASES(both_sides_may_close_at_once),
