@@ -490,7 +490,8 @@ impl Call {
             let taken = side.waiters.take_turn(&waker, || side.gate.take_turn(), |more| side.gate.set_wanted(more));
             if taken {
                 pinned.got_turn();
-                return Ok(());
+                let closed = side.gate.is_closed() && self.caller != Caller::Closer;
+                return if closed { Err(Error::new(Code::Closed)) } else { Ok(()) };
             }
             let slept = self.check(pinned).and_then(|end| waker.park(&mut [], end));
             if let Err(error) = slept {
