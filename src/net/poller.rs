@@ -52,6 +52,8 @@ struct Entries {
     free: Vec<u32>,
     /// Entries that may be ready without the kernel saying so.
     own: Vec<u32>,
+    /// They left no room for what the kernel says: the next time it gets some.
+    crowded: bool,
 }
 
 struct Entry {
@@ -271,12 +273,12 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
     let mut events = [Event::EMPTY; BATCH];
     loop {
         let room = capacity.min(BATCH);
-        let own = poller.entries().own(capacity, &mut report);
+        let (own, more) = poller.entries().own_share(capacity, &mut report);
         if own == capacity {
             return Ok(own);
         }
-        let until = if own > 0 { 0 } else { until };
-        let count = poller.sleep(&pinned, &mut events[..room.min(capacity - own)], until)?;
+        let end = if more { 0 } else { until };
+        let count = poller.sleep(&pinned, &mut events[..room.min(capacity - own)], end)?;
         let mut found = own;
         let mut entries = poller.entries();
         for event in &events[..count] {
@@ -292,6 +294,9 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
         drop(entries);
         if found > 0 {
             return Ok(found);
+        }
+        if more {
+            continue; // the kernel has nothing: all room is theirs
         }
         if until == 0 || (until != NEVER && clock::now() >= until) {
             return Ok(0);
@@ -451,6 +456,15 @@ impl Entries {
     /// What the kernel gets to tell an entry by.
     fn number(&self, entry: u32) -> u64 {
         u64::from(self.list[entry as usize].use_count) << 32 | u64::from(entry)
+    }
+
+    /// As [`Entries::own`], with room left for the kernel's news where the last time there was none. How many, and whether any
+    /// are ready.
+    fn own_share(&mut self, capacity: usize, report: &mut impl FnMut(Ready)) -> (usize, bool) {
+        let share = if self.crowded { capacity / 2 } else { capacity };
+        let found = self.own(share, report);
+        self.crowded = found == capacity;
+        (found, !self.own.is_empty())
     }
 
     /// Reports what is ready without the kernel saying so, and strikes from the list what no longer is. How many.

@@ -425,6 +425,35 @@ static void bytes_read_ahead_end_a_wait_in_another_thread(void)
     }
 }
 
+/* One that is always ready by its read-ahead leaves room for what the kernel tells, however little room there is. */
+static void bytes_read_ahead_do_not_starve_the_others(void)
+{
+    sock_t pair[2], other[2], poller = sock_poller();
+    sock_event event;
+    char line[8];
+    bool seen[3] = { false };
+    unix_pair(pair);
+    unix_pair(other);
+    CHECK(sock_write(pair[1], "a\nb\n", 4), ==, 4);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 1);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_poller_add(poller, other[0], SOCK_READ, NULL), ==, 0);
+    for (int i = 0; i < 4; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 10000), ==, 1);
+        CHECK(event.socket, ==, pair[0]);
+    }
+    CHECK(sock_write(other[1], "x", 1), ==, 1);
+    CHECK(sock_poller_wake(poller), ==, 0);
+    for (int i = 0; i < 12; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 10000), ==, 1);
+        seen[event.socket == pair[0] ? 0 : event.socket == other[0] ? 1 : 2] = true;
+    }
+    CHECK(seen[0] && seen[1] && seen[2], ==, true);
+    close_pair(pair);
+    close_pair(other);
+    CHECK(sock_close(poller), ==, 0);
+}
+
 typedef struct vanishing {
     _Atomic sock_t poller;
     sock_t pair[2];
@@ -635,6 +664,7 @@ static const test_case cases[] = {
     CASE(a_wake_reaches_one_wait_and_none_is_lost),
     CASE(a_handle_becoming_ready_ends_a_wait_in_another_thread),
     CASE(bytes_read_ahead_end_a_wait_in_another_thread),
+    CASE(bytes_read_ahead_do_not_starve_the_others),
     CASE(a_poller_may_be_closed_while_it_is_used),
     CASE(one_that_always_talks_does_not_starve_the_others),
     CASE(events_never_reach_the_next_owner_of_a_slot),
