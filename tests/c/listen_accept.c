@@ -334,6 +334,56 @@ static void a_port_is_shared_only_on_request(void)
     CHECK(sock_close(second), ==, 0);
 }
 
+/* More clients than the queue of the listener holds, and a server that is not quick: the kernel drops and tries again. */
+static void *accept_slowly(void *argument)
+{
+    sock_t listener = *(sock_t *)argument, accepted;
+    while ((accepted = sock_accept(listener)) > 0) {
+        sleep_ms(2);
+        CHECK(sock_close(accepted), ==, 0);
+    }
+    CHECK(accepted, ==, SOCK_ECLOSED);
+    return NULL;
+}
+
+static atomic_int served;
+
+static void *be_served(void *argument)
+{
+    char byte;
+    sock_t s = sock_open("127.0.0.1", argument, SOCK_OPTIONS(.timeout_ms = 2500, .io_timeout_ms = 2500));
+    if (s < 0) {
+        CHECK(s, ==, SOCK_ETIMEDOUT);
+        return NULL;
+    }
+    int64_t end = sock_read(s, &byte, 1);
+    CHECK(end == 0 || end == SOCK_ETIMEDOUT || end == SOCK_ECONNRESET, ==, true);
+    if (end == 0) atomic_fetch_add(&served, 1);
+    CHECK(sock_close(s), ==, 0);
+    return NULL;
+}
+
+static void a_crowd_before_a_short_queue_is_served_or_told(void)
+{
+    enum { CLIENTS = 40 };
+    pthread_t clients[CLIENTS];
+    char port[8];
+    sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.backlog = 4));
+    CHECK(listener, >, 0);
+    strcpy(port, port_text(port_of(listener)));
+    for (int i = 0; i < CLIENTS; i++) clients[i] = start_thread(be_served, port);
+    pthread_t server = start_thread(accept_slowly, &listener);
+    for (int i = 0; i < CLIENTS; i++) join_thread(clients[i]);
+    note("%d of %d were served", atomic_load(&served), CLIENTS);
+    CHECK(atomic_load(&served), >=, 4);
+    /* And the listener is as good as before. */
+    int before = atomic_load(&served);
+    be_served(port);
+    CHECK(atomic_load(&served), ==, before + 1);
+    CHECK(sock_close(listener), ==, 0);
+    join_thread(server);
+}
+
 static const test_case cases[] = {
     CASE(an_address_in_use_is_refused),
     CASE(a_port_can_be_listened_on_again_at_once),
@@ -351,5 +401,6 @@ static const test_case cases[] = {
     CASE(a_client_that_is_gone_does_not_disturb_the_listener),
     CASE(the_peers_address_is_remembered),
     CASE(a_port_is_shared_only_on_request),
+    CASE(a_crowd_before_a_short_queue_is_served_or_told),
 };
 TEST_MAIN(cases)
