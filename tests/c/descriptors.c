@@ -323,6 +323,24 @@ static void datagrams_carry_descriptors(void)
     close_both(a, b);
 }
 
+static void a_socket_may_be_passed_through_itself(void)
+{
+    sock_t pair[2];
+    int passed[2];
+    char bytes[4];
+    size_t count;
+    unix_pair(pair);
+    CHECK(sock_send_fds(pair[0], "self", 4, (int[]){ sock_fd(pair[0]), sock_fd(pair[1]) }, 2), ==, 4);
+    CHECK(sock_recv_fds(pair[1], bytes, 4, passed, 2, &count), ==, 4);
+    CHECK(count, ==, 2);
+    CHECK(write(passed[0], "copy", 4), ==, 4);
+    CHECK(sock_read_exact(pair[1], bytes, 4), ==, 4);
+    CHECK(memcmp(bytes, "copy", 4), ==, 0);
+    close(passed[0]);
+    close(passed[1]);
+    close_both(pair[0], pair[1]);
+}
+
 static void a_passed_connection_outlives_our_copy(void)
 {
     sock_t tcp[2], pair[2];
@@ -639,6 +657,7 @@ static const test_case cases[] = {
     CASE(two_messages_keep_their_descriptors_apart),
     CASE(passing_waits_and_ends_as_reading_does),
     CASE(datagrams_carry_descriptors),
+    CASE(a_socket_may_be_passed_through_itself),
     CASE(a_passed_connection_outlives_our_copy),
     CASE(credentials_are_the_peers),
     CASE(credentials_survive_an_exec_of_the_peer),
