@@ -407,6 +407,23 @@ static void huge_times_mean_forever(make_pair make)
 }
 OVER_BOTH(huge_times_mean_forever)
 
+static void times_below_forever_are_refused(void)
+{
+    int64_t negative[] = { -2, -1000, INT64_MIN + 1, INT64_MIN };
+    sock_t pair[2];
+    char byte;
+    unix_pair(pair);
+    CHECK(sock_set_timeout(pair[0], BOTH, 20), ==, 0);
+    for (size_t i = 0; i < sizeof negative / sizeof *negative; i++) {
+        CHECK(sock_set_timeout(pair[0], BOTH, negative[i]), ==, SOCK_EINVAL);
+        CHECK(sock_set_deadline(pair[0], BOTH, negative[i]), ==, SOCK_EINVAL);
+        CHECK(sock_open("127.0.0.1", "1", SOCK_OPTIONS(.timeout_ms = negative[i])), ==, SOCK_EINVAL);
+        CHECK(sock_finish(pair[0], negative[i]), ==, SOCK_EINVAL);
+    }
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT); /* what was set before holds */
+    close_pair(pair);
+}
+
 static void directions_are_checked(void)
 {
     sock_t pair[2];
@@ -521,6 +538,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_deadline_set_elsewhere_wakes_within_50_ms),
     BOTH_CASES(waiting_for_another_writer_counts),
     BOTH_CASES(huge_times_mean_forever),
+    CASE(times_below_forever_are_refused),
     CASE(directions_are_checked),
     BOTH_CASES(signals_do_not_lengthen_the_wait),
     CASE(a_stopped_process_times_out_soon_after_it_goes_on),

@@ -145,6 +145,7 @@ static void odd_targets_fail_with_a_code(void)
 {
     network_begin();
     CHECK(sock_open("224.0.0.1", "80", NULL), ==, SOCK_EUNREACH);
+    CHECK(sock_open("255.255.255.255", "80", NULL), ==, SOCK_EUNREACH);
     CHECK(sock_open("0.0.0.0", "7000", NULL), ==, SOCK_ECONNREFUSED);
     int listener = listen_at("127.0.0.1", 7000);
     sock_t s = sock_open("0.0.0.0", "7000", NULL);
