@@ -288,13 +288,15 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     match socket.kind() {
         Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.peek(buffer))),
         Kind::Stream => {
-            let size = buffer.len();
-            let before = pinned.side().bytes.load(Ordering::Relaxed);
-            let length = receive(&pinned, &mut call, || size, |descriptor| system::receive(descriptor, buffer, system::PEEK))?;
-            pinned.side().bytes.store(before, Ordering::Relaxed);
-            // What was read is still there, and nothing will stir for it.
-            pinned.side().drained.store(0, Ordering::Relaxed);
-            Ok(length)
+            socket.check_fatal()?;
+            loop {
+                match system::receive(socket.descriptor(), buffer, system::PEEK) {
+                    // Not counted, and an end that was only looked at has not been read.
+                    Ok(length) => return Ok(length),
+                    Err(Errno::EAGAIN) => call.ready(&pinned)?,
+                    Err(errno) => return Err(pinned.transfer_error(errno)),
+                }
+            }
         }
         Kind::Datagram => datagram::peek(&pinned, &mut call, buffer),
         _ => Err(Error::new(Code::WrongKind)),
