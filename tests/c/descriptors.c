@@ -416,6 +416,7 @@ static void credentials_survive_an_exec_of_the_peer(void)
     if (child == 0) {
         sock_t s = sock_open(host, NULL, NULL);
         if (dup2(sock_fd(s), STDIN_FILENO) < 0 || dup2(sock_fd(s), STDOUT_FILENO) < 0) _exit(1);
+        if (fcntl(STDIN_FILENO, F_SETFL, 0) < 0) _exit(1); /* cat expects to be able to wait */
         execlp("cat", "cat", (char *)NULL);
         _exit(127);
     }
