@@ -223,6 +223,22 @@ static void vectors_may_have_more_parts_than_a_system_call_takes(make_pair make)
 }
 OVER_BOTH(vectors_may_have_more_parts_than_a_system_call_takes)
 
+static void empty_parts_in_front_are_not_the_end_of_the_stream(make_pair make)
+{
+    enum { PARTS = 2500 };
+    static struct iovec parts[PARTS]; /* all { NULL, 0 } but the last */
+    sock_t pair[2];
+    char bytes[4] = "abc";
+    make(pair);
+    parts[PARTS - 1] = (struct iovec){ bytes, 3 };
+    CHECK(sock_writev(pair[0], parts, PARTS), ==, 3);
+    memset(bytes, 0, sizeof bytes);
+    CHECK(sock_readv(pair[1], parts, PARTS), ==, 3);
+    CHECK(strcmp(bytes, "abc"), ==, 0);
+    close_pair(pair);
+}
+OVER_BOTH(empty_parts_in_front_are_not_the_end_of_the_stream)
+
 static void vectors_that_cannot_be_are_refused(make_pair make)
 {
     sock_t pair[2];
@@ -431,6 +447,7 @@ static const test_case cases[] = {
     BOTH_CASES(try_calls_do_not_wait),
     BOTH_CASES(vectors_are_gathered_and_scattered_in_order),
     BOTH_CASES(vectors_may_have_more_parts_than_a_system_call_takes),
+    BOTH_CASES(empty_parts_in_front_are_not_the_end_of_the_stream),
     BOTH_CASES(vectors_that_cannot_be_are_refused),
     BOTH_CASES(writers_never_interleave),
     BOTH_CASES(two_readers_get_each_byte_once),
