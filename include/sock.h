@@ -29,7 +29,8 @@
  *
  * THREADS. Every function may be called from any thread at any time on any handle. One thread may read
  * while another writes. Calls in the same direction of one stream take turns: two sock_write calls never
- * interleave their bytes, two sock_read_line calls each get whole lines.
+ * interleave their bytes, two sock_read_line calls each get whole lines. Do not pthread_cancel a thread that
+ * is inside a call: sock_cancel or sock_close ends the call.
  *
  * CLOSING. sock_close is final and immediate for everybody: calls blocked on the handle in other threads
  * return SOCK_ECLOSED at once, later calls SOCK_EHANDLE. The descriptor is closed when the last call in

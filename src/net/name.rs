@@ -132,14 +132,6 @@ impl Target {
             Host::Default | Host::Name(_) => None,
         }
     }
-
-    /// The same as a list.
-    pub fn literals(&self) -> Result<Vec<Address>> {
-        let mut list = Vec::new();
-        list.try_reserve_exact(1)?;
-        list.extend(self.literal());
-        Ok(list)
-    }
 }
 
 fn ip_address(ip: IpAddr, port: u16, scope: u32) -> Address {

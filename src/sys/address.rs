@@ -22,8 +22,6 @@ pub struct UnixName {
 }
 
 impl UnixName {
-    pub const UNNAMED: UnixName = UnixName { length: 0, bytes: [0; UNIX_NAME] };
-
     /// A path, or a name that begins with a zero byte; None if it is too long for the kernel.
     pub fn new(name: &[u8]) -> Option<UnixName> {
         let mut bytes = [0; UNIX_NAME];
