@@ -149,7 +149,7 @@ def machine():
     versions = {label: version_of(["pkg-config", "--modversion", package]) for label, package in packages.items()}
     return {
         "date": time.strftime("%Y-%m-%d"), "cpu": cpu.group(1) if cpu else platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release(), "libc": " ".join(platform.libc_ver()),
+        "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release().partition("-")[0], "libc": " ".join(platform.libc_ver()),
         "load": round(os.getloadavg()[1], 1),
         "compiler": version_of(["cc", "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
         "peers": {label: version for label, version in versions.items() if version},
