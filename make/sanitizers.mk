@@ -1,5 +1,5 @@
 # The C tests under sanitizers, with the Rust side instrumented too: needs clang and a nightly toolchain, whose runtimes are used
-# for both sides. `make check-asan` runs every test under the address and undefined-behaviour sanitizers, `make check-tsan` those
+# for both sides. `make check-asan` runs every test under the address sanitizer, `make check-tsan` those
 # with threads under the thread sanitizer. Each first proves that the sanitizer is on.
 
 TARGET = x86_64-unknown-linux-gnu
@@ -9,7 +9,6 @@ ASAN_TESTS = $(filter-out exhaustion process_untouched,$(C_TESTS))
 TSAN_TESTS = threads cancel close_wakes deadlines foreign_bytes handles listen_accept nettest poller read_write server
 
 .PHONY: check-asan check-tsan
-check-asan: SANITIZE = address
 check-asan: $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%) $(BUILD)/sanitized/address/broken
 	tests/sanitizers/prove-on address $(BUILD)/sanitized/address/broken
 	SOCK_TEST_SANITIZED=1 SOCK_TEST_MEMCHECK=1 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 tests/run 1 $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
