@@ -613,6 +613,14 @@ sock_t open_local(sock_t listener)
     return s;
 }
 
+/* The kernel would let a connection's buffers grow to whatever the machine allows, and a few MiB might fit in. */
+static void bound_buffers(int fd)
+{
+    int size = 128 << 10;
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), ==, 0);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), ==, 0);
+}
+
 void tcp_with_raw_peer(sock_t *s, int *peer)
 {
     uint16_t port;
@@ -620,6 +628,8 @@ void tcp_with_raw_peer(sock_t *s, int *peer)
     *s = sock_open("127.0.0.1", port_text(port), NULL);
     CHECK(*s, >, 0);
     *peer = raw_accept(listener);
+    bound_buffers(sock_fd(*s));
+    bound_buffers(*peer);
     raw_close(listener);
 }
 
@@ -629,6 +639,7 @@ void tcp_pair(sock_t pair[2])
     pair[0] = open_local(listener);
     pair[1] = sock_accept(listener);
     CHECK(pair[1], >, 0);
+    for (int side = 0; side < 2; side++) bound_buffers(sock_fd(pair[side]));
     CHECK(sock_close(listener), ==, 0);
 }
 

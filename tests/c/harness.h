@@ -135,7 +135,7 @@ const char *port_text(uint16_t port);    /* one of a few buffers of this thread 
 uint16_t port_of(sock_t s);              /* of the local address */
 sock_t listen_local(void);               /* 127.0.0.1, a free port */
 sock_t open_local(sock_t listener);
-void tcp_with_raw_peer(sock_t *s, int *peer);
+void tcp_with_raw_peer(sock_t *s, int *peer); /* of this and of a pair, 1 MiB is more than both sides' buffers take */
 void tcp_pair(sock_t pair[2]);           /* pair[0] opened, pair[1] accepted */
 int64_t fill(sock_t s);                  /* try_write until it would block; how many bytes */
 

@@ -29,7 +29,7 @@ static void kind_and_family_are_told(void)
 
 static void bytes_are_counted_in_each_direction(make_pair make)
 {
-    static char data[4 << 20];
+    static char data[8 << 20];
     sock_t pair[2];
     char line[32];
     make(pair);
