@@ -10,7 +10,7 @@ use super::scope;
 use super::wait::{self, Own, Waker};
 use super::waiters::Wake;
 use crate::sys::names::{self, ResolverError};
-use crate::sys::process::PerProcess;
+use crate::sys::process::{self, PerProcess};
 use crate::sys::socket::Family;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{Errno, clock};
@@ -25,6 +25,7 @@ const MOST: usize = 128;
 const PATIENCE_MS: i64 = 30_000;
 /// For the resolver and the modules that nsswitch.conf names; only what they touch becomes memory.
 const STACK: usize = 256 * 1024;
+const PAGE: usize = 4096;
 
 /// The addresses of a name, in the resolver's order. Waits for them until a point in time.
 pub fn lookup(name: &CStr, port: u16, family: Option<Family>, until: i64) -> Result<Vec<Address>> {
@@ -136,6 +137,12 @@ impl Lookups {
     }
 }
 
+/// A fork amid a lookup leaves the child the stack of a thread that it does not have, for the C library to use again, and with it
+/// the open socket of that thread's resolver: parent and child would take each other's answers. What is larger is not taken from there.
+fn stack_size() -> usize {
+    STACK + PAGE * (process::generation() as usize).min(STACK / PAGE)
+}
+
 /// What a thread does: its lookup, and others as long as any wait.
 fn run(number: usize) {
     let mut next = Some(number);
@@ -167,7 +174,7 @@ impl Ticket {
         let number = lookups.last_number.wrapping_add(1);
         let stage = if lookups.running < MOST {
             // The thread begins by waiting for the lock that is held here.
-            let thread = thread::spawn(c"sock-resolve", STACK, move || run(number));
+            let thread = thread::spawn(c"sock-resolve", stack_size(), move || run(number));
             Stage::Running(thread.map_err(|errno| Error::with(Code::Limit, "no thread for the lookup of the name").errno(errno))?)
         } else {
             Stage::Waiting
