@@ -307,45 +307,35 @@ fn send_cut(pinned: &Pinned, call: &mut Call, datagram: &mut Datagram, by_hand: 
     Ok(1)
 }
 
-/// After this many calls in a row that had to wait, they wait first, and after so many of those one tries first: see
-/// `stream.rs`.
-const PATIENT: u8 = 2;
-const DOUBT: u8 = 32;
-
 /// Receives by `attempt`, waiting as long as `call` may.
 fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -> sys::Result<T>) -> Result<T> {
     pinned.socket().check_unreported()?;
-    let patience = pinned.side().patience.load(Ordering::Relaxed);
-    let mut waited = (PATIENT..DOUBT).contains(&patience);
+    let patience = &pinned.side().patience;
     let mut refused = None;
-    if waited {
+    if patience.waits_first() {
+        patience.waited();
         // A datagram that is already there is delivered even after the deadline or a cancel.
         match call.ready(pinned) {
             Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
             other => other?,
         }
+    } else {
+        match attempt(pinned.descriptor()) {
+            Err(Errno::EAGAIN) => patience.miss(),
+            result => {
+                patience.hit();
+                return result.map_err(|errno| pinned.transfer_error(errno));
+            }
+        }
+        call.ready(pinned)?;
     }
     loop {
         match attempt(pinned.descriptor()) {
-            Ok(received) => {
-                let next = match waited {
-                    true if patience < DOUBT => patience + 1,
-                    true => PATIENT,
-                    false => 0,
-                };
-                if next != patience {
-                    pinned.side().patience.store(next, Ordering::Relaxed);
-                }
-                return Ok(received);
-            }
-            Err(Errno::EAGAIN) => {
-                if let Some(error) = refused {
-                    return Err(error);
-                }
-                waited = true;
-                call.ready(pinned)?;
-            }
-            Err(errno) => return Err(pinned.transfer_error(errno)),
+            Err(Errno::EAGAIN) => match refused {
+                Some(error) => return Err(error),
+                None => call.ready(pinned)?,
+            },
+            result => return result.map_err(|errno| pinned.transfer_error(errno)),
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::error::{Code, Error, Result};
 use super::gate::{Entry, Gate, Left, TAG};
 use super::lock::OnceLock;
+use super::patience::Patience;
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
@@ -36,8 +37,7 @@ pub struct Side {
     pub deadline: AtomicI64,
     /// Bytes moved in this direction.
     pub bytes: AtomicU64,
-    /// How likely the next call has to wait: see `stream.rs`.
-    pub patience: AtomicU8,
+    pub patience: Patience,
     /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
     pub ended: AtomicBool,
     /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
@@ -56,7 +56,7 @@ impl Side {
             timeout: AtomicI64::new(-1),
             deadline: AtomicI64::new(NEVER),
             bytes: AtomicU64::new(0),
-            patience: AtomicU8::new(0),
+            patience: Patience::new(),
             ended: AtomicBool::new(false),
             stirs: AtomicU64::new(FIRST_STIR),
             drained: AtomicU64::new(0),
@@ -68,7 +68,7 @@ impl Side {
         self.timeout.store(timeout, Ordering::Relaxed);
         self.deadline.store(NEVER, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
-        self.patience.store(0, Ordering::Relaxed);
+        self.patience.forget();
         self.ended.store(false, Ordering::Relaxed);
         self.stirs.store(FIRST_STIR, Ordering::Relaxed);
         self.drained.store(0, Ordering::Relaxed);

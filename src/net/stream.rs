@@ -1,7 +1,7 @@
 //! Reading and writing streams.
 //!
-//! A call takes the turn of its direction, tries, and waits only where the kernel has nothing. Where reads lately had to wait
-//! every time, the next one waits first: that saves the try that would have failed.
+//! A call takes the turn of its direction, tries, and waits only where the kernel has nothing; `patience.rs` says when to wait
+//! first.
 
 use super::datagram;
 use super::error::{Code, Error, Result};
@@ -16,13 +16,6 @@ use crate::sys::socket::{self as system, Family, Shutdown, Type};
 use crate::sys::{Errno, clock, option};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-
-/// After this many reads in a row that had to wait, reads wait first…
-const PATIENT: u8 = 2;
-/// …and after so many of those one tries first, to see whether that is still right.
-const DOUBT: u8 = 32;
-/// A read that filled its buffer may have left something there: it counts as so many.
-const SUSPICION: u8 = 8;
 
 /// Two connected unix streams.
 pub fn pair() -> Result<(Handle, Handle)> {
@@ -50,7 +43,7 @@ pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         return read_in_turn(handle, buffer);
     };
     let socket = pinned.socket();
-    if !socket.flows() || socket.buffered() > 0 || pinned.side().patience.load(Ordering::Relaxed) > 0 {
+    if !socket.flows() || socket.buffered() > 0 || !pinned.side().patience.is_new() {
         return read_pinned(pinned, Call::new(), buffer);
     }
     match system::receive(socket.descriptor(), buffer, 0) {
@@ -93,6 +86,7 @@ fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> 
     if errno != Errno::EAGAIN {
         return Err(pinned.transfer_error(errno));
     }
+    pinned.side().patience.miss();
     let size = buffer.len();
     receive_when_ready(&pinned, &mut Call::new(), || size, |descriptor| system::receive(descriptor, buffer, 0))
 }
@@ -122,20 +116,20 @@ fn receive(
 ) -> Result<usize> {
     let socket = pinned.socket();
     socket.check_fatal()?;
-    let patience = pinned.side().patience.load(Ordering::Relaxed);
-    if patience != 0 && worker::in_fiber() {
+    let patience = &pinned.side().patience;
+    if !patience.is_new() && worker::in_fiber() {
         return receive_in_fiber(pinned, call, size, receive);
     }
-    if !(PATIENT..DOUBT).contains(&patience) {
+    if patience.waits_first() {
+        patience.waited();
+    } else {
         match receive(socket.descriptor()) {
             Ok(length) => {
                 pinned.received(length);
-                if patience != 0 {
-                    pinned.side().patience.store(0, Ordering::Relaxed);
-                }
+                patience.hit();
                 return Ok(length);
             }
-            Err(Errno::EAGAIN) => {}
+            Err(Errno::EAGAIN) => patience.miss(),
             Err(errno) => return Err(pinned.transfer_error(errno)),
         }
     }
@@ -162,13 +156,6 @@ fn receive_when_ready(
         match (receive(socket.descriptor()), refused) {
             (Ok(length), _) => {
                 pinned.received(length);
-                let patience = &pinned.side().patience;
-                let next = match patience.load(Ordering::Relaxed) {
-                    DOUBT.. => PATIENT,
-                    waits if length == size() => DOUBT.min(waits + SUSPICION),
-                    waits => waits + 1,
-                };
-                patience.store(next, Ordering::Relaxed);
                 return Ok(length);
             }
             (Err(Errno::EAGAIN), Some(error)) => return Err(error),
@@ -196,7 +183,11 @@ fn receive_in_fiber(
                     // TCP gives what it has: less than was asked for is all. After an end, or with urgent data, that does not hold.
                     let empty = length < size() && seen & 1 == 0 && socket.is_tcp();
                     side.drained.store(if empty { seen } else { 0 }, Ordering::Relaxed);
-                    side.patience.store(empty.into(), Ordering::Relaxed);
+                    if empty {
+                        side.patience.expect_nothing()
+                    } else {
+                        side.patience.forget()
+                    }
                     return Ok(length);
                 }
                 Err(Errno::EAGAIN) => {}
