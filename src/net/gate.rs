@@ -174,6 +174,12 @@ impl Gate {
         self.word.load(Ordering::Acquire) & (TAG | CLOSED) == tag
     }
 
+    /// Whether a handle with this tag is live, or closed and not yet gone.
+    #[inline]
+    pub fn is_of(&self, tag: u64) -> bool {
+        self.word.load(Ordering::Acquire) & TAG == tag
+    }
+
     /// Whether nobody may wait here any more: closed or canceled.
     #[inline]
     pub fn is_over(&self) -> bool {

@@ -258,7 +258,7 @@ pub fn look(handle: Handle) -> Option<(&'static Socket, &'static [Side; 2])> {
 /// looks and finds nothing.
 pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
     let (slot, tag) = named(handle)?;
-    (slot.tag.load(Ordering::Relaxed) == tag).then_some(&slot.sides)
+    slot.sides[0].gate.is_of(tag).then_some(&slot.sides)
 }
 
 /// A worker ends: the sockets that are registered with it find another, where fibers wait for them.
