@@ -48,6 +48,8 @@ pub struct Socket {
     mode_changed: AtomicBool,
     /// The descriptor was not close-on-exec when it was adopted.
     pub adopted_inheritable: AtomicBool,
+    /// A stream that no error has ended: `kind` and `fatal` at one look.
+    flows: AtomicBool,
     /// The error that ended the connection, once a call has reported it; 0: none.
     fatal: AtomicI32,
     /// An error that a batch of datagrams met after some of them: the next call reports it. 0: none.
@@ -99,6 +101,7 @@ impl Socket {
             adopted_blocking: AtomicBool::new(false),
             mode_changed: AtomicBool::new(false),
             adopted_inheritable: AtomicBool::new(false),
+            flows: AtomicBool::new(false),
             fatal: AtomicI32::new(0),
             unreported: AtomicI32::new(0),
             arrival: AtomicU8::new(0),
@@ -114,6 +117,7 @@ impl Socket {
     pub fn open(&self, descriptor: RawFd, kind: Kind) {
         self.descriptor.store(descriptor, Ordering::Relaxed);
         self.kind.store(kind as u8, Ordering::Relaxed);
+        self.flows.store(kind == Kind::Stream, Ordering::Relaxed);
         self.family.store(0, Ordering::Relaxed);
         self.adopted_blocking.store(false, Ordering::Relaxed);
         self.mode_changed.store(false, Ordering::Relaxed);
@@ -252,7 +256,7 @@ impl Socket {
     /// Whether it is a stream that no error has ended.
     #[inline]
     pub fn flows(&self) -> bool {
-        self.kind.load(Ordering::Relaxed) == Kind::Stream as u8 && self.fatal.load(Ordering::Relaxed) == 0
+        self.flows.load(Ordering::Relaxed)
     }
 
     /// Fails, once, with what [`Socket::report_later`] was told.
@@ -293,6 +297,7 @@ impl Pinned {
         if socket.kind() == Kind::Stream {
             if fatal {
                 socket.fatal.store(errno.0, Ordering::Relaxed);
+                socket.flows.store(false, Ordering::Relaxed);
                 self.sides().iter().for_each(|side| side.ended.store(true, Ordering::Relaxed));
             } else if errno == Errno::EPIPE {
                 self.side().ended.store(true, Ordering::Relaxed);
