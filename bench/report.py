@@ -275,7 +275,7 @@ def server_chart(out):
         for label, slices in sides.items():
             ratio = ratios(slices, baseline, "rate").median
             length = min(ratio, 1.3) / 1.3 * width
-            colour = "#2a7" if label.startswith("libsock") else "#89a" if label != "raw epoll" else "#bbb"
+            colour = "#2a7" if label.startswith("libsock") else "#bbb" if label.startswith("raw") else "#89a"
             shapes.append(text(left - 8, y + 11, label, "end", "small"))
             shapes.append(f'<rect x="{left}" y="{y + 2}" width="{length:.1f}" height="{step - 4}" fill="{colour}"/>')
             shapes.append(text(left + length + 6, y + 11, f"{ratio:.2f}", "start", "small"))

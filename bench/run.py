@@ -19,7 +19,7 @@ import time
 import report
 
 SERVERS = {
-    "epoll": "raw epoll", "sock_poller": "libsock poller", "sock_serve fibers": "libsock fibers",
+    "epoll": "raw epoll", "epoll each": "raw epoll, a buffer each", "sock_poller": "libsock poller", "sock_serve fibers": "libsock fibers",
     "sock_serve threads": "libsock threads", "libuv": "libuv", "libevent": "libevent", "glib": "GLib", "asio": "Asio",
 }
 NAMESPACE = """

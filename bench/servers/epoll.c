@@ -1,15 +1,16 @@
-/* The echo server written by hand over edge-triggered epoll: two system calls a request and a share of one epoll_wait. */
+/* The echo server written by hand over edge-triggered epoll: two system calls a request and a share of one epoll_wait. All
+   connections share one buffer, as only a server can that keeps nothing of a request; with "each" everyone has its own. */
 #include "server.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* What a connection could not send yet. It stays NULL while the peer reads as fast as it writes. */
-typedef struct connection { int fd; size_t length; char *unsent; } connection;
+/* What a connection could not send yet stays NULL while the peer reads as fast as it writes. */
+typedef struct connection { int fd; size_t length; char *unsent, *room; char own_room[]; } connection;
 
-static char room[ROOM];
-static int epoll;
+static char shared_room[ROOM];
+static int epoll, each;
 
 static void watch(connection *c, int operation, uint32_t events) {
   struct epoll_event event = {.events = events | EPOLLET, .data.ptr = c};
@@ -50,9 +51,9 @@ static void serve(connection *c, uint32_t events) {
   /* A short read has drained the socket, unless the end came along with the data: that edge is over. */
   int more = 1;
   while (more) {
-    ssize_t got = recv(c->fd, room, sizeof room, 0);
+    ssize_t got = recv(c->fd, c->room, ROOM, 0);
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0 || echo(c, room, (size_t)got) != 0) {
+    if (got <= 0 || echo(c, c->room, (size_t)got) != 0) {
       drop(c);
       return;
     }
@@ -60,7 +61,7 @@ static void serve(connection *c, uint32_t events) {
       watch(c, EPOLL_CTL_MOD, EPOLLOUT);
       return;
     }
-    more = got == sizeof room || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    more = got == ROOM || events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
   }
 }
 
@@ -69,14 +70,16 @@ static void accept_all(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     server_nodelay(fd);
-    connection *c = calloc(1, sizeof *c);
+    connection *c = calloc(1, sizeof *c + (each ? ROOM : 0));
     server_check(c != NULL, "calloc");
     c->fd = fd;
+    c->room = each ? c->own_room : shared_room;
     watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP);
   }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  each = argc > 1 && strcmp(argv[1], "each") == 0;
   static connection listener;
   struct epoll_event events[EVENTS];
   epoll = epoll_create1(EPOLL_CLOEXEC);
