@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -260,24 +261,25 @@ static bool run_case(const test_case *c, int number, const sigset_t *signals)
 
     int status = 0;
     bool in_time = wait_for(child, seconds, &status);
-    if (!in_time) {
-        printf("# %s: no end after %d s\n", c->name, seconds);
-        print_threads(child);
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
-    } else if (WIFSIGNALED(status)) {
-        printf("# %s: killed by signal %d (%s)\n", c->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
-    }
     bool ended = in_time && WIFEXITED(status);
     bool skipped = ended && WEXITSTATUS(status) == EXIT_SKIPPED;
     bool silent = lseek(output, 0, SEEK_END) == 0;
     bool passed = ended && (WEXITSTATUS(status) == 0 || skipped) && silent;
-    if (ended && WEXITSTATUS(status) > EXIT_SKIPPED) printf("# exit status %d\n", WEXITSTATUS(status));
-    if (!silent) print_lines(output, "was written to stdout or stderr: ");
     char reason[512] = "";
     if (skipped) read_first_line(report, reason, sizeof reason);
-    else print_lines(report, "");
     printf("%sok %d - %s%s%s\n", passed ? "" : "not ", number, c->name, skipped ? " # SKIP " : "", reason);
+    if (!skipped) print_lines(report, "");
+    if (!in_time) {
+        printf("# no end after %d s\n", seconds);
+        print_threads(child);
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+    } else if (WIFSIGNALED(status)) {
+        printf("# killed by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    } else if (WEXITSTATUS(status) > EXIT_SKIPPED) {
+        printf("# exit status %d\n", WEXITSTATUS(status));
+    }
+    if (!silent) print_lines(output, "was written to stdout or stderr: ");
     close(output);
     close(report);
     return passed;
@@ -325,6 +327,39 @@ void sleep_ms(int64_t ms)
     while (nanosleep(&left, &left) != 0 && errno == EINTR) { }
 }
 
+int64_t processor_us(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+}
+
+/* The kernel counts how long a thread was ready to run and had no processor. 0 where it does not tell. */
+static int64_t held_back_us(int thread)
+{
+    char path[64];
+    long long ran, waited = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", thread);
+    FILE *statistics = fopen(path, "re");
+    if (statistics && fscanf(statistics, "%lld %lld", &ran, &waited) != 2) waited = 0;
+    if (statistics) fclose(statistics);
+    return waited / 1000;
+}
+
+static int own_id(void) { return (int)syscall(SYS_gettid); }
+
+stopwatch start_watch(void)
+{
+    int64_t held_back = held_back_us(own_id());
+    return (stopwatch){ .began_us = now_us(), .held_back_us = held_back };
+}
+
+int64_t watch_us(const stopwatch *watch)
+{
+    int64_t took = now_us() - watch->began_us, held_back = held_back_us(own_id()) - watch->held_back_us;
+    return held_back > 0 ? took - held_back : took;
+}
+
 static int compare_numbers(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -358,9 +393,10 @@ static void *run_call(void *argument)
 {
     call *c = argument;
     c->began_us = now_us();
-    atomic_store(&c->id, (int)syscall(SYS_gettid));
+    atomic_store(&c->id, own_id());
     c->result = c->run(c);
     c->ended_us = now_us();
+    c->held_back_us = held_back_us(own_id());
     c->last_count = sock_last_count();
     snprintf(c->last_error, sizeof c->last_error, "%s", sock_last_error());
     atomic_store(&c->done, 1);
@@ -400,6 +436,13 @@ void call_wait_asleep(call *c)
         same = now >= 0 && now == before ? same + 1 : 0;
         before = now;
     }
+    c->held_back_before_us = held_back_us(atomic_load(&c->id));
+}
+
+int64_t call_ended_after_us(const call *c, int64_t since_us)
+{
+    int64_t took = c->ended_us - since_us, held_back = c->held_back_us - c->held_back_before_us;
+    return held_back > 0 ? took - held_back : took;
 }
 
 int64_t call_join(call *c)
@@ -467,16 +510,22 @@ static struct sockaddr_in loopback(uint16_t port)
     return address;
 }
 
-int raw_listen_backlog(uint16_t *port, int backlog)
+int raw_reserve(uint16_t *port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd, >=, 0);
     struct sockaddr_in address = loopback(0);
     socklen_t length = sizeof address;
     CHECK(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
-    CHECK(listen(fd, backlog), ==, 0);
     CHECK(getsockname(fd, (struct sockaddr *)&address, &length), ==, 0);
     *port = ntohs(address.sin_port);
+    return fd;
+}
+
+int raw_listen_backlog(uint16_t *port, int backlog)
+{
+    int fd = raw_reserve(port);
+    CHECK(listen(fd, backlog), ==, 0);
     return fd;
 }
 
@@ -580,6 +629,14 @@ bool raw_readable(int fd, int timeout_ms)
 }
 
 /* ---- library sockets ---- */
+
+const char *own_loopback(void)
+{
+    static char text[24];
+    unsigned id = (unsigned)getpid();
+    snprintf(text, sizeof text, "127.%u.%u.%u", 128 + (id >> 16 & 63), id >> 8 & 255, id & 255);
+    return text;
+}
 
 const char *port_text(uint16_t port)
 {

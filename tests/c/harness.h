@@ -68,6 +68,17 @@ void sleep_ms(int64_t ms);
         }                                                                                      \
     } while (0)
 
+/* The processor time of this process, which other processes do not lengthen as they do any wait. */
+int64_t processor_us(void);
+
+/* Measures what a wait of the calling thread takes, for an upper limit: the time in which the thread was ready to run and a busy
+ * machine gave it no processor does not count. Lower limits want now_us(). */
+typedef struct stopwatch {
+    int64_t began_us, held_back_us;
+} stopwatch;
+stopwatch start_watch(void);
+int64_t watch_us(const stopwatch *watch);
+
 /* What a case must leave as it found it, for those that watch it on the way. */
 int open_descriptors(void);
 int running_threads(void);
@@ -91,6 +102,7 @@ typedef struct call {
     size_t last_count;   /* sock_last_count() after it */
     char last_error[256];
     int64_t began_us, ended_us;
+    int64_t held_back_before_us, held_back_us; /* as in a stopwatch, when it was seen asleep and at its end */
     pthread_t thread;
     atomic_int id, done;
 } call;
@@ -98,6 +110,7 @@ typedef struct call {
 void call_start(call *c);
 void call_wait_asleep(call *c); /* until the thread sleeps inside the library */
 int64_t call_join(call *c);
+int64_t call_ended_after_us(const call *c, int64_t since_us); /* of one that was seen asleep; without what a busy machine added */
 int64_t call_read(call *c);
 int64_t call_read_exact(call *c);
 int64_t call_read_line(call *c);
@@ -118,6 +131,7 @@ int child_status(pid_t child); /* waits; exit status, or 1000 + signal */
 _Noreturn void leave_child(void); /* _exit(0), for the child of a process with threads, whose memory is not its own to free */
 
 /* Plain sockets on the other side. */
+int raw_reserve(uint16_t *port);         /* a port of 127.0.0.1 where nobody listens, or will until this is closed */
 int raw_listen(uint16_t *port);          /* 127.0.0.1, a free port */
 int raw_listen_backlog(uint16_t *port, int backlog);
 int raw_connect(uint16_t port);
@@ -131,6 +145,7 @@ int64_t raw_fill(int fd);                /* writes until it would block; how man
 bool raw_readable(int fd, int timeout_ms);
 
 /* Library sockets, connected. */
+const char *own_loopback(void);          /* an address 127.x.y.z that no other process's test uses: a port given back stays free */
 const char *port_text(uint16_t port);    /* one of a few buffers of this thread */
 uint16_t port_of(sock_t s);              /* of the local address */
 sock_t listen_local(void);               /* 127.0.0.1, a free port */

@@ -10,6 +10,14 @@ fails() { # CASE REASON
     check "$1 is a failure" reports "^not ok [0-9]+ - $1\$"
     check "$1: $2" reports "^#.*$2"
 }
+summary() {
+    folder=$(mktemp -d)
+    BUILD=$folder tests/run 1 "$BUILD/tests/harness/failing" | tail -n 40
+    rm -r "$folder"
+}
+sums_up_with_the_reason() {
+    summary | grep -A2 '^failed: .*fails_a_check$' | grep -q ' -1 (SOCK_EINVAL) against 5$'
+}
 lists_the_cases() { [ "$("$BUILD/tests/harness/failing" --list | wc -l)" -eq 13 ]; }
 runs_one_case() { [ "$("$BUILD/tests/harness/failing" passes)" = "ok 1 - passes
 1..1" ]; }
@@ -33,4 +41,5 @@ check 'the exit status says that something failed' test "$verdict" -eq 1
 check 'the cases can be listed' lists_the_cases
 check 'a case can be run alone' runs_one_case
 check 'a case that does not exist is no success' knows_no_such_case
+check 'the summary shows why a case failed' sums_up_with_the_reason
 done_testing
