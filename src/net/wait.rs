@@ -408,7 +408,8 @@ impl Call {
         let count = sides.len().min(TWO);
         if worker::in_fiber() {
             poll_until(&mut watches[..count], 0)?;
-            return if watches.iter().any(Watch::ready) { Ok(()) } else { self.any_stirred(sides, &seen[..count]) };
+            // Where something is always ready, nothing else would notice a close, or let others go on.
+            return if watches.iter().any(Watch::ready) { self.breathe(sides) } else { self.any_stirred(sides, &seen[..count]) };
         }
         self.until_ready(sides, &mut watches[..count])
     }

@@ -478,6 +478,60 @@ static void fibers_wait_for_datagrams(void)
     for (int i = 0; i < 3; i++) raw_close(clients[i]);
 }
 
+/* A byte that goes round and round between the two ends of a connection: the relay has something to do at any time. */
+typedef struct circle {
+    sock_t pair[2];
+    atomic_int fibers;
+    _Atomic int64_t result, rounds_meanwhile; /* while the other fiber had its turns */
+} circle;
+
+enum { TURNS = 100 };
+
+static void relay_in_a_circle(sock_t connection, void *context)
+{
+    circle *c = context;
+    sock_info before = { .size = sizeof before }, after = { .size = sizeof after };
+    (void)connection;
+    if (atomic_fetch_add(&c->fibers, 1) == 0) {
+        atomic_store(&c->result, sock_relay(c->pair[0], c->pair[1]));
+        return;
+    }
+    CHECK(sock_get_info(c->pair[1], &before), ==, 0);
+    for (int i = 0; i < TURNS; i++) CHECK(sock_sleep(0), ==, 0);
+    CHECK(sock_get_info(c->pair[1], &after), ==, 0);
+    atomic_store(&c->rounds_meanwhile, (int64_t)(after.bytes_read - before.bytes_read));
+}
+
+static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(make_pair make)
+{
+    static const int ends[] = { SOCK_ECLOSED, SOCK_ECANCELED, SOCK_ETIMEDOUT };
+    for (int i = 0; i < 3; i++) {
+        circle c = { .result = 1, .rounds_meanwhile = -1 };
+        make(c.pair);
+        CHECK(sock_write(c.pair[0], "x", 1), ==, 1);
+        served s = serve_on(1, relay_in_a_circle, &c, 0);
+        int client = raw_connect(s.port);
+        sock_info info = { .size = sizeof info };
+        WAIT_UNTIL(sock_get_info(c.pair[1], &info) == 0 && info.bytes_read > 10);
+        int other = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&c.rounds_meanwhile) >= 0);
+        CHECK(atomic_load(&c.rounds_meanwhile), <, 10 * TURNS);
+        raw_close(other);
+        context("%s", sock_error_name(ends[i]));
+        if (i == 0) CHECK(sock_close(c.pair[1]), ==, 0);
+        if (i == 1) CHECK(sock_cancel(c.pair[1]), ==, 0);
+        if (i == 2) CHECK(sock_set_deadline(c.pair[1], SOCK_READ, 0), ==, 0);
+        WAIT_UNTIL(atomic_load(&c.result) != 1);
+        CHECK(atomic_load(&c.result), ==, ends[i]);
+        raw_close(client);
+        CHECK(sock_close(s.server), ==, 0);
+        CHECK(sock_close(c.pair[0]), ==, 0);
+        if (i != 0) CHECK(sock_close(c.pair[1]), ==, 0);
+    }
+    context(NULL);
+}
+OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
+
 /* ---- scale ---- */
 
 /* The clients live in a process of their own: so many connections, each from one of several loopback addresses, each greeted once.
@@ -614,6 +668,7 @@ static const test_case cases[] = {
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(fibers_wait_for_datagrams),
+    BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
     LONG_CASE(connections_that_come_and_go_leave_nothing, 300),
 };
