@@ -316,6 +316,8 @@ impl Poller {
             return self.take(events, Some(0));
         }
         if wait::is_bound() {
+            // They leave the eventfd set, which is no event.
+            check(pinned.side())?;
             // The set is itself a descriptor to wait for.
             let count = self.take(events, Some(0))?;
             if count > 0 {

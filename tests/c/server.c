@@ -901,6 +901,29 @@ static void a_handler_may_run_a_server_of_its_own(void)
     raw_close(client);
 }
 
+/* The poller's waker stays set for everybody who waits: a handler must not take that for an event that is about to come. */
+static void wait_in_a_canceled_poller(sock_t connection, void *context)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    (void)connection;
+    CHECK(sock_poller_wake(poller), ==, 0);
+    CHECK(sock_cancel(poller), ==, 0);
+    for (int i = 0; i < 3; i++) CHECK(sock_poller_wait(poller, &event, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
+    CHECK(sock_close(poller), ==, 0);
+    atomic_store((atomic_bool *)context, true);
+}
+
+static void a_poller_that_was_woken_can_be_canceled(void)
+{
+    atomic_bool done = false;
+    served s = serve(wait_in_a_canceled_poller, &done);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&done));
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 #define EACH(function)                                                                             \
     static void function##_on_threads(void) { model = SOCK_THREADS; function(); }                 \
     static void function##_on_fibers(void) { model = SOCK_FIBERS; workers = 3; function(); }      \
@@ -936,6 +959,7 @@ static void a_handler_may_run_a_server_of_its_own(void)
     X(a_unix_path_is_served)                                              \
     X(several_stops_at_once_cut_each_handler_once)                        \
     X(a_handler_may_run_a_server_of_its_own)                              \
+    X(a_poller_that_was_woken_can_be_canceled)                            \
     X(many_starts_and_stops_leave_nothing)
 
 BEHAVIOURS(EACH)
