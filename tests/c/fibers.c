@@ -534,20 +534,26 @@ OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
 /* ---- scale ---- */
 
+/* Connects from one of several loopback addresses, for the ports of one would not do. */
+static int connect_from(uint16_t port, uint32_t which)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK + 1 + which) } };
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd, >=, 0);
+    CHECK(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one), ==, 0);
+    CHECK(bind(fd, (struct sockaddr *)&from, sizeof from), ==, 0);
+    CHECK(connect(fd, (struct sockaddr *)&to, sizeof to), ==, 0);
+    return fd;
+}
+
 /* The clients live in a process of their own: so many connections, each from one of several loopback addresses, each greeted once.
  * Then for every byte that comes through the pipe one of them, taken at random, is tried: the answer is how long that took. */
 static void be_clients(uint16_t port, int count, int orders, int answers)
 {
     int *clients = calloc((size_t)count, sizeof *clients);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    int one = 1;
     for (int i = 0; i < count; i++) {
-        struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK + 1 + (uint32_t)(i / 20000)) } };
-        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        CHECK(clients[i], >=, 0);
-        CHECK(setsockopt(clients[i], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one), ==, 0);
-        CHECK(bind(clients[i], (struct sockaddr *)&from, sizeof from), ==, 0);
-        CHECK(connect(clients[i], (struct sockaddr *)&to, sizeof to), ==, 0);
+        clients[i] = connect_from(port, (uint32_t)i / 20000);
         raw_echoes(clients[i], "hello");
     }
     int64_t took = 0;
@@ -585,7 +591,6 @@ static int64_t answer_time(int orders, int answers)
 static void idle_connections_cost_little_and_answer_at_once(void)
 {
     if (under_memcheck()) skip("valgrind's own memory would be measured");
-    if (under_memcheck()) skip("valgrind looks for leaks in the children too");
     int count = descriptors_possible(deep() ? 100000 : 4000), orders[2], answers[2];
     served s = serve_on(1, echo, NULL, 0);
     int first = raw_connect(s.port);
@@ -618,39 +623,76 @@ static void idle_connections_cost_little_and_answer_at_once(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* Connections that come and go at random; each that is open is spoken to now and then. */
-static void be_fickle(uint16_t port, int count, int64_t until)
+typedef struct tally { int64_t opened, spoken; } tally;
+
+static void speak(int fd, tally *t)
+{
+    char text[48];
+    snprintf(text, sizeof text, "this is number %lld", (long long)++t->spoken);
+    raw_echoes(fd, text);
+}
+
+/* So many connections are open all the time. At random one is spoken to, or closed, politely or not, and replaced. */
+static void be_fickle(uint16_t port, int count, int64_t duration_ms, int report)
 {
     int *clients = calloc((size_t)count, sizeof *clients);
     unsigned seed = 7;
-    int64_t opened = 0;
-    while (now_ms() < until) {
-        int which = (int)((unsigned)rand_r(&seed) % (unsigned)count);
-        if (clients[which] == 0) clients[which] = raw_connect(port), opened++;
-        else if (rand_r(&seed) % 3) raw_echoes(clients[which], "hello");
-        else raw_close(clients[which]), clients[which] = 0;
+    tally t = { 0, 0 };
+    for (int i = 0; i < count; i++) {
+        clients[i] = connect_from(port, t.opened++ % 8);
+        speak(clients[i], &t);
     }
-    for (int i = 0; i < count; i++)
-        if (clients[i] != 0) raw_close(clients[i]);
-    _exit(opened > 0 ? 0 : 1);
+    for (int64_t end = now_ms() + duration_ms; now_ms() < end;) {
+        int which = (int)((unsigned)rand_r(&seed) % (unsigned)count);
+        int what = rand_r(&seed) % 4;
+        if (what < 2) {
+            speak(clients[which], &t);
+            continue;
+        }
+        if (what == 2) raw_close(clients[which]);
+        else raw_reset(clients[which]);
+        clients[which] = connect_from(port, t.opened++ % 8);
+    }
+    for (int i = 0; i < count; i++) {
+        speak(clients[i], &t);
+        raw_close(clients[i]);
+    }
+    CHECK(write(report, &t, sizeof t), ==, sizeof t);
+    _exit(0);
+}
+
+static tally many_come_and_go(served s, int count, int64_t duration_ms)
+{
+    int ends[2];
+    tally t;
+    CHECK(pipe(ends), ==, 0);
+    pid_t child = fork_child();
+    if (child == 0) be_fickle(s.port, count, duration_ms, ends[1]);
+    CHECK(child_status(child), ==, 0);
+    CHECK(read(ends[0], &t, sizeof t), ==, sizeof t);
+    raw_close(ends[0]);
+    raw_close(ends[1]);
+    WAIT_UNTIL(info_of(s.server).active == 0);
+    return t;
 }
 
 static void connections_that_come_and_go_leave_nothing(void)
 {
     if (under_memcheck()) skip("valgrind looks for leaks in the children too");
-    int count = descriptors_possible(deep() ? 10000 : 500);
+    int count = descriptors_possible(deep() ? 15000 : 750) / 3 * 2; /* some are being closed while others come */
     served s = serve_on(2, echo, NULL, 0);
-    int64_t resident = 0;
-    for (int round = 0; round < 2; round++) {
-        pid_t child = fork_child();
-        if (child == 0) be_fickle(s.port, count, now_ms() + (deep() ? 60000 : 1500));
-        CHECK(child_status(child), ==, 0);
-        WAIT_UNTIL(info_of(s.server).active == 0);
-        sock_server_info info = info_of(s.server);
-        CHECK(info.accepted, ==, info.finished);
-        if (round == 0) resident = resident_kib();
-    }
-    CHECK(resident_kib() - resident, <, 8192);
+    tally first = many_come_and_go(s, count, deep() ? 10000 : 500);
+    int64_t resident = resident_kib();
+    tally second = many_come_and_go(s, count, deep() ? 60000 : 1500);
+    int64_t growth = resident_kib() - resident;
+    note("%d at a time: %lld connections and %lld echoes, then %lld and %lld more: %lld KiB, and %lld more", count,
+         (long long)first.opened, (long long)first.spoken, (long long)second.opened, (long long)second.spoken,
+         (long long)resident, (long long)growth);
+    sock_server_info info = info_of(s.server);
+    CHECK(info.accepted, ==, first.opened + second.opened);
+    CHECK(info.finished, ==, info.accepted);
+    CHECK(info.peak, >=, count);
+    CHECK(growth, <, 8192);
     WAIT_UNTIL(sock_live_handles() == 2);
     CHECK(sock_close(s.server), ==, 0);
 }
