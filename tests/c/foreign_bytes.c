@@ -11,17 +11,20 @@ typedef struct lane {
     sock_t announced;
     uint64_t identity; /* what every record on the announced connection says */
     uint64_t number;
+    int cycles;
     atomic_bool stop;
     _Atomic uint64_t right_records;
     make_pair make;
 } lane;
 
-static int cycles;
+static int cycles; /* of each lane, at least */
+static int64_t end_ms; /* and until then */
 
 static void *open_write_close(void *argument)
 {
     lane *l = argument;
-    for (int i = 0; i < cycles; i++) {
+    int i = 0;
+    for (; i < cycles || now_ms() < end_ms; i++) {
         sock_t pair[2];
         l->make(pair);
         uint64_t identity = l->number << 32 | (uint64_t)i, records[RECORDS];
@@ -36,6 +39,7 @@ static void *open_write_close(void *argument)
         CHECK(sock_close(pair[i % 2]), ==, 0);
         CHECK(sock_close(pair[1 - i % 2]), ==, 0);
     }
+    l->cycles = i;
     atomic_store(&l->stop, true);
     return NULL;
 }
@@ -67,7 +71,8 @@ static void hunt(make_pair make, int many)
 {
     static lane lanes[LANES];
     pthread_t threads[2 * LANES];
-    cycles = rounds(deep() ? 100 * many : many);
+    cycles = rounds(many);
+    end_ms = now_ms() + hunting_ms(0);
     for (int i = 0; i < LANES; i++) {
         pthread_mutex_init(&lanes[i].lock, NULL);
         lanes[i].number = (uint64_t)i + 1;
@@ -75,10 +80,14 @@ static void hunt(make_pair make, int many)
         threads[2 * i] = start_thread(open_write_close, &lanes[i]);
         threads[2 * i + 1] = start_thread(read_on, &lanes[i]);
     }
-    uint64_t right = 0;
+    uint64_t right = 0, connections = 0;
     for (int i = 0; i < 2 * LANES; i++) join_thread(threads[i]);
-    for (int i = 0; i < LANES; i++) right += atomic_load(&lanes[i].right_records);
-    CHECK(right, >, (uint64_t)cycles / 10); /* the hunt did hunt */
+    for (int i = 0; i < LANES; i++) {
+        right += atomic_load(&lanes[i].right_records);
+        connections += (uint64_t)lanes[i].cycles;
+    }
+    if (deep()) note("%llu connections, %llu right records", (unsigned long long)connections, (unsigned long long)right);
+    CHECK(right, >, connections / LANES / 10); /* the hunt did hunt */
 }
 
 static void a_reader_never_sees_a_strangers_byte_over_unix(void) { hunt(unix_pair, 3000); }

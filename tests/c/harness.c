@@ -95,6 +95,12 @@ bool deep(void) { return is_set("SOCK_TEST_DEEP"); }
 bool under_memcheck(void) { return is_set("SOCK_TEST_MEMCHECK"); }
 int rounds(int usual) { return under_memcheck() ? usual / 20 + 1 : usual; }
 
+int64_t hunting_ms(int64_t usual)
+{
+    const char *seconds = getenv("SOCK_TEST_SECONDS");
+    return seconds && *seconds ? atoll(seconds) * 1000 : deep() ? 600000 : usual;
+}
+
 /* ---- what a case must leave as it found it ---- */
 
 static int count_entries(const char *folder)
