@@ -412,13 +412,6 @@ static void a_handler_may_close_its_connection(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-static int64_t processor_us(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
-
 static void accepting_survives_running_out_of_descriptors(void)
 {
     served s = serve(echo, NULL);
