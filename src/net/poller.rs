@@ -156,7 +156,7 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
 }
 
 /// epoll_ctl(2) says ENOSPC where the user's limit of watches is reached.
-fn watch_error(errno: Errno) -> Error {
+pub fn watch_error(errno: Errno) -> Error {
     match errno {
         Errno::ENOSPC => Error::with(Code::Limit, "the system's limit of watched descriptors is reached").errno(errno),
         errno => errno.into(),

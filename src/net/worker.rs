@@ -4,9 +4,10 @@
 //! it, once and edge-triggered; what happens on it is counted in its two sides, and every fiber that waits there is woken, on
 //! whichever worker. Descriptors that have no handle are watched one by one, for one wait.
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::failure::Failure;
 use super::inbox::Inbox;
+use super::poller::watch_error;
 use super::registry::{self, Handle, Pinned};
 use super::scope::{self, Scope};
 use super::timers::Timers;
@@ -267,7 +268,7 @@ fn register_here(pinned: &Pinned) -> Result<()> {
                 Err(Errno::EEXIST) => epoll::modify(reactor.epoll.as_raw_fd(), descriptor, events, pinned.handle() as u64),
                 result => result,
             }
-            .map_err(Error::from)?;
+            .map_err(watch_error)?;
             reactor.registered.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }),
@@ -539,14 +540,14 @@ impl Worker {
         let mut odd = self.odd.borrow_mut();
         if odd.is_none() {
             let epoll = epoll::create()?;
-            epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, ODD)?;
+            epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, ODD).map_err(watch_error)?;
             *odd = Some(Odd { epoll, waits: HashMap::default() });
         }
         let Some(odd) = odd.as_mut() else { return Ok(()) };
         for (done, watch) in watches.iter().enumerate() {
             if let Err(errno) = odd.add(watch.descriptor(), number, watch.events() as u16 as u32) {
                 watches[..=done].iter().for_each(|watch| odd.remove(watch.descriptor(), number));
-                return Err(errno.into());
+                return Err(watch_error(errno));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 /* What the library does about single failures of the system that cannot be provoked otherwise. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netdb.h>
@@ -9,7 +10,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -84,6 +87,7 @@ static void the_resolvers_failures_have_their_codes(void)
     static const struct { int failure; int64_t code; } cases[] = {
         { EAI_NONAME, SOCK_ENOHOST }, { EAI_NODATA, SOCK_ENOHOST }, { EAI_ADDRFAMILY, SOCK_ENOHOST },
         { EAI_AGAIN, SOCK_ERESOLVE }, { EAI_FAIL, SOCK_ERESOLVE }, { EAI_MEMORY, SOCK_ENOMEM },
+        { EAI_SERVICE, SOCK_ENOSERVICE }, { EAI_FAMILY, SOCK_ENOTSUP }, { EAI_SOCKTYPE, SOCK_ENOTSUP },
         { -9999, SOCK_ERESOLVE }, { EMFILE, SOCK_ELIMIT }, { EIO, SOCK_ERESOLVE },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -114,6 +118,89 @@ static void without_a_thread_for_names_literals_still_work(void)
 }
 
 /* ---- listening and accepting ---- */
+
+static void a_thread_that_needs_a_larger_stack_gets_the_default(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    fail_once("pthread_create", EINVAL);
+    sock_t s = sock_open("localhost", port_text(port), SOCK_OPTIONS(.family = SOCK_IPV4, .timeout_ms = 10000));
+    CHECK(disarm(), ==, 2);
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
+/* ---- unix paths ---- */
+
+static char folder[64], host[96];
+static const char *const path = host + 5;
+
+static void leave_a_stale_path(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    strcpy(folder, "/tmp/sock-test-XXXXXX");
+    CHECK(mkdtemp(folder) != NULL, ==, true);
+    snprintf(host, sizeof host, "unix:%s/s", folder);
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    raw_close(fd);
+}
+
+static void remove_the_path(void)
+{
+    unlink(path);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+/* Whatever step of taking a stale path over fails, it has a code and leaves nothing open. */
+static void a_takeover_that_fails_says_why(void)
+{
+    static const struct { const char *function; int error; int64_t code; } steps[] = {
+        { "lstat", EACCES, SOCK_EACCES }, { "socket", EMFILE, SOCK_ELIMIT },
+        { "open open64", EACCES, SOCK_EACCES }, { "flock", ENOLCK, SOCK_ESYS },
+        { "unlink", EACCES, SOCK_EACCES },
+        { "bind", EADDRINUSE, SOCK_EBUSY },  /* others take the path again and again */
+        { "connect", ENOENT, SOCK_EBUSY },   /* it seems to be gone, but is not */
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        leave_a_stale_path();
+        int descriptors = open_descriptors();
+        fail_always(steps[i].function, steps[i].error);
+        int64_t code = sock_listen(host, NULL, NULL);
+        fault_disarm();
+        context("%s: %s", steps[i].function, sock_last_error());
+        CHECK(fault_hits(), >, 0);
+        CHECK(code, ==, steps[i].code);
+        CHECK(open_descriptors(), ==, descriptors);
+        sock_t listener = sock_listen(host, NULL, NULL); /* and afterwards it works */
+        CHECK(listener, >, 0);
+        CHECK(sock_close(listener), ==, 0);
+        context(NULL);
+        remove_the_path();
+    }
+}
+
+/* Before Linux 6.6 the C library changes a path without following links only by way of /proc. */
+static void permissions_are_set_where_links_cannot_be_kept_from(void)
+{
+    struct stat status;
+    leave_a_stale_path();
+    CHECK(unlink(path), ==, 0);
+    mode_t before = umask(077);
+    fail_once("fchmodat", EOPNOTSUPP);
+    sock_t listener = sock_listen(host, NULL, SOCK_OPTIONS(.unix_mode = 0666));
+    CHECK(disarm(), ==, 2);
+    umask(before);
+    CHECK(listener, >, 0);
+    CHECK(stat(path, &status), ==, 0);
+    CHECK(status.st_mode & 0777, ==, 0666);
+    CHECK(sock_close(listener), ==, 0);
+    remove_the_path();
+}
+
+/* ---- accepting ---- */
 
 static void accept_passes_over_connections_that_died(void)
 {
@@ -309,6 +396,60 @@ static void a_send_without_memory_leaves_a_usable_handle(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+/* A batch that is full of what one system call takes is continued, and what that call says is kept for the next. */
+static void a_refusal_after_a_full_batch_is_kept(void)
+{
+    enum { MANY = 256 };
+    static sock_datagram in[MANY];
+    static char bytes[MANY];
+    sock_t receiver = sock_udp_bind("127.0.0.1", "0", NULL);
+    sock_t sender = sock_udp_open("127.0.0.1", port_text(port_of(receiver)), NULL);
+    CHECK(sender, >, 0);
+    for (int refused = 0; refused < 2; refused++) {
+        for (int i = 0; i < MANY; i++) in[i] = (sock_datagram){ .data = &bytes[i], .size = 1 };
+        int sent = 0;
+        for (; sent < MANY; sent++) CHECK(sock_write(sender, "x", 1), ==, 1);
+        fault_plan second = { .action = FAULT_ERRNO, .value = refused ? ECONNREFUSED : EAGAIN, .when = FAULT_ONCE, .first = 2,
+                              .functions = "recvmmsg" };
+        fault_arm(&second);
+        int64_t got = sock_recv_batch(receiver, in, MANY);
+        disarm();
+        CHECK(got, >, 1);
+        CHECK(got, <, MANY);
+        if (refused) CHECK(sock_recv_batch(receiver, in, MANY), ==, SOCK_ECONNREFUSED);
+        CHECK(sock_recv_batch(receiver, in, MANY), ==, MANY - got);
+    }
+    CHECK(sock_close(sender), ==, 0);
+    CHECK(sock_close(receiver), ==, 0);
+}
+
+/* An abort that cannot be a reset says so, and closes. */
+static void an_abort_that_fails_closes_all_the_same(void)
+{
+    sock_t pair[2];
+    tcp_pair(pair);
+    fail_once("setsockopt", EPERM);
+    CHECK(sock_abort(pair[0]), ==, SOCK_EACCES);
+    CHECK(disarm(), ==, 1);
+    CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
+    char byte;
+    CHECK(sock_read(pair[1], &byte, 1), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+
+static void a_socket_that_cannot_be_looked_at_is_not_adopted(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (int call = 1; call <= 3; call++) {
+        fault_arm(&(fault_plan){ .action = FAULT_ERRNO, .value = ENOMEM, .when = FAULT_ONCE, .first = call, .functions = "getsockopt" });
+        CHECK(sock_from_fd(fd), ==, SOCK_ENOMEM);
+        CHECK(disarm(), ==, call);
+    }
+    sock_t s = sock_from_fd(fd); /* it was left alone */
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static void a_full_epoll_is_a_limit(void)
 {
     sock_t pair[2], poller = sock_poller();
@@ -324,6 +465,52 @@ static void a_full_epoll_is_a_limit(void)
 }
 
 /* On Linux the descriptor is gone whatever close says, and its number may already be somebody else's. */
+/* A fiber's wait for its connection, or for a descriptor without a handle, cannot begin, or its end cannot be looked at. */
+typedef struct piped { int ends[2]; bool reads; fault_plan plan; atomic_int entered; atomic_llong result; } piped;
+
+static void wait_with_a_fault(sock_t connection, void *context)
+{
+    piped *it = context;
+    if (atomic_fetch_add(&it->entered, 1) > 0) return;
+    fault_arm(&it->plan);
+    char byte;
+    int64_t result = it->reads ? sock_read(connection, &byte, 1) : sock_send_file(connection, it->ends[0], -1, 1);
+    atomic_store(&it->result, result);
+}
+
+static void a_fiber_that_cannot_wait_says_so(void)
+{
+    static const struct { bool reads; const char *functions; int error; long first; int64_t result; } plans[] = {
+        { true, "epoll_ctl", ENOSPC, 1, SOCK_ELIMIT },
+        { false, "epoll_ctl", ENOSPC, 1, SOCK_ELIMIT },
+        { false, "epoll_ctl", ENOSPC, 2, SOCK_ELIMIT },
+        { false, "poll ppoll", EINTR, 2, 1 }, /* the first look is before the wait */
+    };
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        piped it = { .reads = plans[i].reads, .plan = { .action = FAULT_ERRNO, .value = plans[i].error, .when = FAULT_ONCE, .first = plans[i].first,
+                               .functions = plans[i].functions } };
+        context("%s fails with %d", plans[i].functions, plans[i].error);
+        CHECK(pipe2(it.ends, O_CLOEXEC), ==, 0);
+        sock_t listener = listen_local();
+        sock_t server = sock_serve(listener, wait_with_a_fault, &it, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = 1));
+        CHECK(server, >, 0);
+        int client = raw_connect(port_of(listener));
+        WAIT_UNTIL(atomic_load(&it.entered) == 1);
+        int second = raw_connect(port_of(listener));
+        WAIT_UNTIL(atomic_load(&it.entered) == 2); /* so the first one sleeps, or has ended */
+        CHECK(write(it.ends[1], "x", 1), ==, 1);
+        WAIT_UNTIL(atomic_load(&it.result) != 0);
+        disarm();
+        CHECK(atomic_load(&it.result), ==, plans[i].result);
+        CHECK(sock_close(server), ==, 0);
+        raw_close(client);
+        raw_close(second);
+        close(it.ends[0]);
+        close(it.ends[1]);
+    }
+    context(NULL);
+}
+
 static void a_close_that_fails_is_not_repeated(void)
 {
     static const int errors[] = { EINTR, EIO };
@@ -389,6 +576,9 @@ static const test_case cases[] = {
     CASE(without_multipath_in_the_kernel_it_is_plain_tcp),
     CASE(the_resolvers_failures_have_their_codes),
     CASE(without_a_thread_for_names_literals_still_work),
+    CASE(a_thread_that_needs_a_larger_stack_gets_the_default),
+    CASE(a_takeover_that_fails_says_why),
+    CASE(permissions_are_set_where_links_cannot_be_kept_from),
     CASE(accept_passes_over_connections_that_died),
     CASE(accept_without_descriptors_waits_and_does_not_spin),
     CASE(a_listen_that_fails_leaves_nothing),
@@ -398,7 +588,11 @@ static const test_case cases[] = {
     CASE(a_batch_that_stops_in_the_middle_counts_what_went),
     CASE(the_systems_limits_have_their_codes),
     CASE(a_send_without_memory_leaves_a_usable_handle),
+    CASE(a_refusal_after_a_full_batch_is_kept),
+    CASE(an_abort_that_fails_closes_all_the_same),
+    CASE(a_socket_that_cannot_be_looked_at_is_not_adopted),
     CASE(a_full_epoll_is_a_limit),
+    CASE(a_fiber_that_cannot_wait_says_so),
     CASE(a_close_that_fails_is_not_repeated),
     CASE(forbidden_system_calls_fail_with_a_code_or_not_at_all),
 };
