@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,27 @@ static void unix_addresses_have_three_forms(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+/* A path may begin as an abstract name does, and a scope may be of no device: what is shown is read back as the same. */
+static void odd_addresses_are_shown_as_what_they_are(void)
+{
+    sock_address address, again;
+    char text[SOCK_ADDRESS_TEXT];
+    struct sockaddr_un odd = { .sun_family = AF_UNIX, .sun_path = "@not-abstract" };
+    memset(&address, 0, sizeof address);
+    memcpy(address.storage, &odd, sizeof odd);
+    address.length = offsetof(struct sockaddr_un, sun_path) + strlen(odd.sun_path) + 1;
+    CHECK(sock_address_format(&address, text, sizeof text), >, 0);
+    CHECK(strcmp(text, "unix:./@not-abstract"), ==, 0);
+
+    CHECK(sock_address_parse("fe80::1%4000000000", "80", &address), ==, 0);
+    CHECK(sock_address_format(&address, text, sizeof text), >, 0);
+    CHECK(strcmp(text, "[fe80::1%4000000000]:80"), ==, 0);
+    CHECK(sock_address_parse(text, NULL, &again), ==, 0);
+    CHECK(sock_address_equal(&address, &again), ==, 1);
+    CHECK(sock_address_parse(NULL, "80", &address), ==, SOCK_EINVAL);
+    CHECK(sock_address_parse(":80", NULL, &address), ==, SOCK_EINVAL);
+}
+
 static void literals_resolve_to_themselves(void)
 {
     sock_address found[4], parsed;
@@ -277,6 +299,7 @@ static const test_case cases[] = {
     CASE(the_storage_is_a_sockaddr),
     CASE(damaged_addresses_are_refused),
     CASE(unix_addresses_have_three_forms),
+    CASE(odd_addresses_are_shown_as_what_they_are),
     CASE(literals_resolve_to_themselves),
     CASE(resolve_says_how_many_there_are_and_writes_what_fits),
 };

@@ -111,7 +111,7 @@ static void what_only_looks_like_an_address_is_refused(void)
         "127.0.0.1:80", "localhost:80", "b\xc3\xbc" "cher.test", "\xff\xfe", "\xef\xbc\x91.2.3.4", "example\xe3\x80\x82" "com",
         "[127.0.0.1]", "[::1",      "::1]",        "[]",           "[localhost]", ":::",        "1::2::3",    "::1%",
         "12345::",    "::g",        "a..b",        ".a",           "user@host",   "a%b",        "a\\b",       "a?b",
-        "http://a",
+        "http://a",   "-a.test",    "a-.test",     "fe80::1%a-device-whose-name-is-longer-than-any-the-kernel-would-ever-take-64",
     };
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) refuse_address(hosts[i], "80", SOCK_EINVAL);
 }
@@ -136,8 +136,9 @@ static void names_and_labels_have_limits(void)
 static void ports_are_numbers_from_0_to_65535_or_known_names(void)
 {
     const char *bad[] = { "-1", "65536", "99999", "2147483647", "-2147483648", "4294967376", "18446744073709551696",
-                          "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01" };
+                          "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01", "080", "00" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuse_address("127.0.0.1", bad[i], SOCK_EINVAL);
+    refuse_address("127.0.0.1", "a-service-whose-name-has-33-bytes", SOCK_ETOOLONG);
     CHECK(sock_open("127.0.0.1", "0x50", NULL), ==, SOCK_ENOSERVICE); /* a name, but nobody's */
     CHECK(sock_open("127.0.0.1", "no-such-service", NULL), ==, SOCK_ENOSERVICE);
     CHECK(strstr(sock_last_error(), "no-such-service") != NULL, ==, true);
@@ -167,6 +168,14 @@ static void unix_hosts_take_no_port_and_have_limits(void)
     refuse_address(path, NULL, SOCK_ETOOLONG);
     path[5 + 150] = '\0';
     refuse_address(path, NULL, SOCK_ETOOLONG);
+}
+
+static void a_missing_host_or_port_is_told(void)
+{
+    refuse_address(NULL, NULL, SOCK_EINVAL);
+    CHECK(strstr(sock_last_error(), "neither host nor port") != NULL, ==, true);
+    CHECK(sock_open(NULL, "no-such-service", NULL), ==, SOCK_ENOSERVICE);
+    CHECK(strstr(sock_last_error(), " :no-such-service") != NULL, ==, true);
 }
 
 static void an_address_in_one_text_must_be_whole(void)
@@ -274,6 +283,44 @@ static void fields_of_other_calls_are_refused(void)
     }
 }
 
+/* An option that means nothing for the host, or contradicts it or another option, is a misunderstanding too. */
+static void fields_that_contradict_the_host_are_refused(void)
+{
+    struct {
+        sock_t (*call)(const char *, const char *, const sock_options *);
+        const char *host, *port;
+        const sock_options *options;
+        const char *said;
+    } calls[] = {
+        { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
+        { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
+        { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
+        { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_IPV6), "family" },
+        { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
+        { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
+        { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
+        { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "127.0.0.1"), "local_host" },
+        { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_port = "1"), "local_port" },
+        { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
+        { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_IPV4, .local_host = "::1"), "local_host" },
+        { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "localhost"), "local_host" },
+        { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "unix:@libsock-none"), "local" },
+        { sock_udp_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "::1"), "local_host" },
+        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
+        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "127.0.0.1", .local_port = "0"), "local_host" },
+        { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
+        { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
+        { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
+    };
+    int descriptors = open_descriptors();
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        context("call %d of the list", (int)i);
+        CHECK(calls[i].call(calls[i].host, calls[i].port, calls[i].options), ==, SOCK_EINVAL);
+        CHECK(strstr(sock_last_error(), calls[i].said) != NULL, ==, true);
+    }
+    CHECK(open_descriptors(), ==, descriptors);
+}
+
 static void a_refused_option_is_named(void)
 {
     CHECK(sock_open("127.0.0.1", "9", SOCK_OPTIONS(.backlog = 5)), ==, SOCK_EINVAL);
@@ -329,11 +376,13 @@ static const test_case cases[] = {
     CASE(ports_are_numbers_from_0_to_65535_or_known_names),
     CASE(port_0_is_for_listening_only),
     CASE(unix_hosts_take_no_port_and_have_limits),
+    CASE(a_missing_host_or_port_is_told),
     CASE(an_address_in_one_text_must_be_whole),
     CASE(option_sizes_are_checked),
     CASE(a_short_struct_is_not_read_past_its_size),
     CASE(fields_out_of_range_are_refused),
     CASE(fields_of_other_calls_are_refused),
+    CASE(fields_that_contradict_the_host_are_refused),
     CASE(a_refused_option_is_named),
     CASE(any_backlog_gives_a_listener_that_works),
     CASE(strings_are_the_callers_again_after_the_call),

@@ -23,6 +23,8 @@ static sock_address address_of(sock_t s)
     return own;
 }
 
+static int64_t call_recv_from(call *c) { return sock_recv_from(c->socket, c->buffer, c->size, NULL); }
+
 static sock_t bound(void)
 {
     sock_t s = sock_udp_bind("127.0.0.1", "0", NULL);
@@ -341,6 +343,25 @@ static void a_batch_that_is_refused_midway_tells_it_afterwards(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+/* The refusal of what was sent comes while a later entry is being sent: whichever call comes next tells it, once. */
+static void a_refusal_between_two_entries_is_kept_for_the_next_call(void)
+{
+    static char data[4000];
+    for (int next = 0; next < 3; next++) {
+        sock_t s = connected_to_nobody();
+        sock_datagram batch[2] = {{.data = data, .size = 1}, {.data = data, .size = sizeof data, .segment = 10}}; /* more than one message */
+        char byte;
+        context("next call %d", next);
+        CHECK(sock_send_batch(s, batch, 2), ==, 1);
+        if (next == 0) CHECK(sock_write(s, "x", 1), ==, SOCK_ECONNREFUSED);
+        if (next == 1) CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNREFUSED);
+        if (next == 2) CHECK(sock_send_batch(s, batch, 1), ==, SOCK_ECONNREFUSED);
+        CHECK(sock_write(s, "x", 1), ==, 1);
+        CHECK(sock_close(s), ==, 0);
+    }
+    context(NULL);
+}
+
 static void a_batch_stops_before_the_entry_that_fails(void)
 {
     sock_t a = bound(), b = bound();
@@ -573,6 +594,27 @@ static void joined_datagrams_never_reach_who_takes_one(void)
     context(NULL);
 }
 
+/* A socket that comes with UDP_GRO turned on: each call still takes one datagram. */
+static void an_adopted_socket_may_join_datagrams_already(void)
+{
+    static char data[5000];
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK(bind(fd, (struct sockaddr *)&own, sizeof own), ==, 0);
+    if (setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) != 0) skip("this kernel has no UDP_GRO");
+    sock_t a = bound(), b = sock_from_fd(fd);
+    CHECK(b, >, 0);
+    pattern(data, sizeof data, 0);
+    for (int i = 0; i < RECEIVERS; i++) {
+        context("receiver %d", i);
+        sock_datagram out = {.data = data, .size = sizeof data, .segment = 1000, .address = address_of(b)};
+        CHECK(sock_send_batch(a, &out, 1), ==, 1);
+        expect_pieces(b, receivers[i], sizeof data, 1000);
+    }
+    context(NULL);
+    close_both(a, b);
+}
+
 static void what_is_left_of_joined_datagrams_is_readable_to_pollers(void)
 {
     static char data[3000];
@@ -660,7 +702,6 @@ static void broadcast_needs_the_option(void)
     CHECK(sock_close(s), ==, 0);
 }
 
-static int64_t call_recv_from(call *c) { return sock_recv_from(c->socket, c->buffer, c->size, NULL); }
 static int64_t call_recv_batch(call *c)
 {
     sock_datagram one = {.data = c->buffer, .size = c->size};
@@ -779,6 +820,61 @@ static void reading_threads_take_no_turns(void)
     close_both(pair[0], pair[1]);
 }
 
+/* A call that looks at the queue does not queue behind one that waits there. */
+static void trying_to_read_beside_a_waiting_call_does_not_wait(void)
+{
+    sock_t s = bound();
+    char byte;
+    call receiver = {.run = call_recv_from, .socket = s, .buffer = &byte, .size = 1};
+    call_start(&receiver);
+    call_wait_asleep(&receiver);
+    CHECK(sock_try_read(s, &byte, 1), ==, SOCK_EAGAIN);
+    CHECK(sock_cancel(s), ==, 0);
+    CHECK(call_join(&receiver), ==, SOCK_ECANCELED);
+    CHECK(sock_close(s), ==, 0);
+}
+
+/* A socket whose calls have had to wait so far waits first; its deadlines hold all the same, and what is there is delivered. */
+static void a_socket_used_to_waiting_keeps_its_deadlines(void)
+{
+    sock_t pair[2];
+    char byte;
+    connected_pair(pair);
+    for (int i = 0; i < 5; i++) {
+        call read = {.run = call_read, .socket = pair[1], .buffer = &byte, .size = 1};
+        call_start(&read);
+        call_wait_asleep(&read);
+        CHECK(sock_write(pair[0], "x", 1), ==, 1);
+        CHECK(call_join(&read), ==, 1);
+    }
+    CHECK(sock_set_timeout(pair[1], SOCK_READ, 20), ==, 0);
+    int64_t began = now_ms();
+    CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - began, >=, 20);
+    CHECK(sock_set_deadline(pair[1], SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_write(pair[0], "y", 1), ==, 1);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+    CHECK(byte, ==, 'y');
+    CHECK(sock_cancel(pair[1]), ==, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ECANCELED);
+    close_both(pair[0], pair[1]);
+}
+
+static void a_datagram_of_too_many_parts_is_refused(void)
+{
+    static struct iovec parts[1025];
+    sock_t pair[2];
+    char byte = 'x';
+    connected_pair(pair);
+    for (int i = 0; i < 1025; i++) parts[i] = (struct iovec){.iov_base = &byte, .iov_len = i == 0};
+    CHECK(sock_writev(pair[0], parts, 1025), ==, SOCK_EINVAL);
+    CHECK(sock_readv(pair[1], parts, 1025), ==, SOCK_EINVAL);
+    CHECK(sock_writev(pair[0], parts, 1024), ==, 1);
+    CHECK(sock_readv(pair[1], parts, 1024), ==, 1);
+    close_both(pair[0], pair[1]);
+}
+
 static void the_second_to_bind_is_refused(void)
 {
     sock_t a = bound();
@@ -863,6 +959,22 @@ static void unix_datagrams_keep_boundaries_and_names(void)
     CHECK(rmdir(folder), ==, 0); /* both paths are gone */
 }
 
+static void a_unix_socket_takes_a_batch_into_large_buffers(void)
+{
+    static char rooms[3][65536];
+    sock_t server = sock_udp_bind(unix_host("server"), NULL, NULL), client = sock_udp_open(unix_host("server"), NULL, NULL);
+    sock_datagram in[3];
+    for (int i = 0; i < 3; i++) in[i] = (sock_datagram){.data = rooms[i], .size = sizeof rooms[i], .segment = 99};
+    CHECK(sock_write(client, "one", 3), ==, 3);
+    CHECK(sock_write(client, "three", 5), ==, 5);
+    CHECK(sock_recv_batch(server, in, 3), ==, 2);
+    CHECK(in[0].length, ==, 3);
+    CHECK(in[1].length, ==, 5);
+    CHECK(in[0].segment, ==, 0);
+    close_both(client, server);
+    CHECK(rmdir(folder), ==, 0);
+}
+
 static void a_unix_receiver_that_is_gone_refuses(void)
 {
     sock_t server = sock_udp_bind(unix_host("gone"), NULL, NULL);
@@ -893,13 +1005,15 @@ static void a_full_unix_queue_makes_the_sender_wait(void)
     CHECK(now_ms() - begin, >=, 58);
     CHECK(sock_set_timeout(connected, SOCK_WRITE, SOCK_FOREVER), ==, 0);
     CHECK(sock_set_timeout(free_sender, SOCK_WRITE, SOCK_FOREVER), ==, 0);
-    call write = {.run = call_write, .socket = connected, .buffer = "y", .size = 1};
-    call_start(&write);
-    call_wait_asleep(&write);
+    call writes[2];
+    for (int i = 0; i < 2; i++) {
+        writes[i] = (call){.run = call_write, .socket = connected, .buffer = "y", .size = 1};
+        call_start(&writes[i]);
+        call_wait_asleep(&writes[i]);
+    }
     char byte;
-    CHECK(sock_read(server, &byte, 1), ==, 1);
-    CHECK(sock_read(server, &byte, 1), ==, 1);
-    CHECK(call_join(&write), ==, 1);
+    for (int i = 0; i < 4; i++) CHECK(sock_read(server, &byte, 1), ==, 1);
+    for (int i = 0; i < 2; i++) CHECK(call_join(&writes[i]), ==, 1);
     while (sock_try_read(server, &byte, 1) == 1) {}
     CHECK(sock_send_to(free_sender, "z", 1, &to), ==, 1);
     close_both(connected, free_sender);
@@ -998,12 +1112,14 @@ static const test_case cases[] = {
     CASE(a_refusal_wakes_a_blocked_read),
     CASE(an_unconnected_socket_hears_of_no_refusal),
     CASE(a_batch_that_is_refused_midway_tells_it_afterwards),
+    CASE(a_refusal_between_two_entries_is_kept_for_the_next_call),
     CASE(a_batch_stops_before_the_entry_that_fails),
     CASE(batches_larger_than_one_system_call_keep_their_order),
     CASE(a_flood_loses_datagrams_but_mixes_none_up),
     CASE(a_segmented_entry_arrives_as_datagrams_of_that_size),
     CASE(large_buffers_get_joined_datagrams_with_their_size),
     CASE(joined_datagrams_never_reach_who_takes_one),
+    CASE(an_adopted_socket_may_join_datagrams_already),
     CASE(what_is_left_of_joined_datagrams_is_readable_to_pollers),
     CASE(small_buffers_leave_joining_off),
     CASE(data_of_any_size_is_segmented),
@@ -1012,9 +1128,13 @@ static const test_case cases[] = {
     CASE(an_unconnected_socket_is_not_shut_down),
     CASE(several_threads_receive_at_once),
     CASE(reading_threads_take_no_turns),
+    CASE(trying_to_read_beside_a_waiting_call_does_not_wait),
+    CASE(a_socket_used_to_waiting_keeps_its_deadlines),
+    CASE(a_datagram_of_too_many_parts_is_refused),
     CASE(the_second_to_bind_is_refused),
     CASE(the_default_host_is_the_loopback),
     CASE(unix_datagrams_keep_boundaries_and_names),
+    CASE(a_unix_socket_takes_a_batch_into_large_buffers),
     CASE(a_unix_receiver_that_is_gone_refuses),
     CASE(a_full_unix_queue_makes_the_sender_wait),
     CASE(abstract_datagram_sockets_need_no_file),

@@ -462,6 +462,22 @@ static void every_kind_of_socket_can_be_adopted(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+/* Sockets of other families are datagram sockets without addresses that the library could show. */
+static void a_socket_of_another_family_can_be_adopted(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+    sock_info info = {.size = sizeof info};
+    char byte;
+    CHECK(fd, >=, 0);
+    sock_t s = sock_from_fd(fd);
+    CHECK(s, >, 0);
+    CHECK(sock_get_info(s, &info), ==, 0);
+    CHECK(info.kind, ==, SOCK_KIND_DATAGRAM);
+    CHECK(info.family, ==, SOCK_ANY);
+    CHECK(sock_try_read(s, &byte, 1), ==, SOCK_EAGAIN);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static void an_adopted_socket_that_was_never_connected_says_so(void)
 {
     sock_t s = sock_from_fd(socket(AF_INET, SOCK_STREAM, 0));
@@ -631,6 +647,39 @@ static void a_handle_in_use_is_not_released(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+static void stop_at_once(sock_t connection, void *context)
+{
+    (void)context;
+    CHECK(sock_close(connection), ==, 0);
+}
+
+static void a_listener_that_a_server_has_is_not_released(void)
+{
+    sock_t listener = listen_local(), server = sock_serve(listener, stop_at_once, NULL, NULL);
+    CHECK(server, >, 0);
+    CHECK(sock_release_fd(listener), ==, SOCK_EBUSY);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(sock_close(listener), ==, SOCK_EHANDLE); /* it went with the server */
+}
+
+/* The path of a released socket is its new owner's to remove. */
+static void a_released_listener_leaves_its_path(void)
+{
+    char folder[] = "/tmp/sock-test-XXXXXX", host[64];
+    CHECK(mkdtemp(folder) != NULL, ==, true);
+    snprintf(host, sizeof host, "unix:%s/s", folder);
+    sock_t listener = sock_listen(host, NULL, NULL);
+    CHECK(listener, >, 0);
+    int fd = sock_release_fd(listener);
+    CHECK(fd, >=, 0);
+    sock_t client = sock_open(host, NULL, NULL); /* it still listens there */
+    CHECK(client, >, 0);
+    CHECK(sock_close(client), ==, 0);
+    close(fd);
+    CHECK(unlink(host + strlen("unix:")), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
+}
+
 static void a_released_datagram_socket_joins_none(void)
 {
     static char room[65536];
@@ -663,6 +712,7 @@ static const test_case cases[] = {
     CASE(credentials_are_the_peers),
     CASE(credentials_survive_an_exec_of_the_peer),
     CASE(every_kind_of_socket_can_be_adopted),
+    CASE(a_socket_of_another_family_can_be_adopted),
     CASE(an_adopted_socket_that_was_never_connected_says_so),
     CASE(what_is_no_socket_is_refused_and_left_alone),
     CASE(an_adopted_connection_works_and_waits_without_blocking),
@@ -670,6 +720,8 @@ static const test_case cases[] = {
     CASE(accepting_on_an_adopted_blocking_listener_never_blocks),
     CASE(a_released_descriptor_is_as_it_was),
     CASE(a_handle_in_use_is_not_released),
+    CASE(a_listener_that_a_server_has_is_not_released),
+    CASE(a_released_listener_leaves_its_path),
     CASE(a_released_datagram_socket_joins_none),
 };
 TEST_MAIN(cases)

@@ -532,6 +532,108 @@ static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(ma
 }
 OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
+/* More fibers than workers wait for one socket, and a thread beside them: whoever's worker watches it, each gets a datagram. */
+typedef struct crowd { sock_t bound; atomic_int entered, received; } crowd;
+
+static void receive_one(sock_t connection, void *context)
+{
+    crowd *it = context;
+    char byte;
+    (void)connection;
+    atomic_fetch_add(&it->entered, 1);
+    CHECK(sock_read(it->bound, &byte, 1), ==, 1);
+    atomic_fetch_add(&it->received, 1);
+}
+
+static int64_t call_recv_from(call *c) { return sock_recv_from(c->socket, c->buffer, c->size, NULL); }
+
+static void fibers_of_several_workers_and_a_thread_share_a_socket(void)
+{
+    enum { FIBERS = 12 };
+    crowd it = { .bound = sock_udp_bind("127.0.0.1", "0", NULL) };
+    served a = serve_on(1, receive_one, &it, 0), b = serve_on(2, receive_one, &it, 0);
+    int clients[FIBERS];
+    char byte;
+    for (int i = 0; i < FIBERS; i++) clients[i] = raw_connect(i % 2 ? a.port : b.port);
+    WAIT_UNTIL(atomic_load(&it.entered) == FIBERS);
+    call thread = { .run = call_recv_from, .socket = it.bound, .buffer = &byte, .size = 1 };
+    call_start(&thread);
+    call_wait_asleep(&thread);
+    sock_t sender = sock_udp_open("127.0.0.1", port_text(port_of(it.bound)), NULL);
+    CHECK(sender, >, 0);
+    for (int i = 0; i < FIBERS + 1; i++) CHECK(sock_write(sender, "x", 1), ==, 1);
+    CHECK(call_join(&thread), ==, 1);
+    WAIT_UNTIL(atomic_load(&it.received) == FIBERS);
+    CHECK(sock_close(a.server), ==, 0);
+    CHECK(sock_close(b.server), ==, 0);
+    CHECK(sock_close(sender), ==, 0);
+    CHECK(sock_close(it.bound), ==, 0);
+    for (int i = 0; i < FIBERS; i++) raw_close(clients[i]);
+}
+
+static void echo_by_poller(sock_t connection, void *context)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    char byte;
+    (void)context;
+    CHECK(sock_poller_wait(poller, &event, 1, 10), ==, 0);
+    CHECK(sock_poller_add(poller, connection, SOCK_READ, NULL), ==, 0);
+    for (;;) {
+        CHECK(sock_poller_wait(poller, &event, 1, SOCK_FOREVER), ==, 1);
+        CHECK(event.socket, ==, connection);
+        if (sock_read(connection, &byte, 1) != 1) break;
+        CHECK(sock_write(connection, &byte, 1), ==, 1);
+    }
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void a_fiber_may_wait_at_a_poller(void)
+{
+    served s = serve_on(1, echo_by_poller, NULL, 0);
+    int clients[2] = { raw_connect(s.port), raw_connect(s.port) };
+    for (int i = 0; i < 20; i++) {
+        raw_echoes(clients[i % 2], i % 3 ? "one" : "1"); /* some find it asleep, some leave bytes for its next wait */
+        if (i % 5 == 0) sleep_ms(2);
+    }
+    for (int i = 0; i < 2; i++) raw_close(clients[i]);
+    CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+/* Two fibers of one worker wait for the same pipe, which no handle stands for. */
+typedef struct piped { int pipe; atomic_int entered; } piped;
+
+static void send_a_byte_of_the_pipe(sock_t connection, void *context)
+{
+    piped *it = context;
+    atomic_fetch_add(&it->entered, 1);
+    CHECK(sock_send_file(connection, it->pipe, -1, 1), ==, 1);
+}
+
+static void two_fibers_may_wait_for_one_pipe(void)
+{
+    enum { FIBERS = 3 };
+    int ends[2], clients[FIBERS];
+    CHECK(pipe(ends), ==, 0);
+    piped it = { .pipe = ends[0] };
+    served s = serve_on(1, send_a_byte_of_the_pipe, &it, 0);
+    for (int i = 0; i < FIBERS; i++) clients[i] = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&it.entered) == FIBERS);
+    char sum = 0, byte;
+    for (int i = 0; i < FIBERS; i++) CHECK(write(ends[1], (char[]){ (char)(1 << i) }, 1), ==, 1);
+    for (int i = 0; i < FIBERS; i++) {
+        raw_receive(clients[i], &byte, 1);
+        sum |= byte;
+        raw_close(clients[i]);
+    }
+    CHECK(sum, ==, (1 << FIBERS) - 1);
+    CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* ---- scale ---- */
 
 /* Connects from one of several loopback addresses, for the ports of one would not do. */
@@ -711,6 +813,9 @@ static const test_case cases[] = {
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(fibers_wait_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
+    CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
+    CASE(a_fiber_may_wait_at_a_poller),
+    CASE(two_fibers_may_wait_for_one_pipe),
     LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
     LONG_CASE(connections_that_come_and_go_leave_nothing, 300),
 };

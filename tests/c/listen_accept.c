@@ -133,6 +133,39 @@ static void v6_only_leaves_the_port_to_ipv4(void)
     CHECK(sock_close(v6), ==, 0);
 }
 
+static void a_family_chooses_the_wildcard(void)
+{
+    if (!have_ipv6()) skip("there is no IPv6 here");
+    sock_t v6 = sock_listen(NULL, "0", SOCK_OPTIONS(.family = SOCK_IPV6)), v4 = sock_listen(NULL, "0", SOCK_OPTIONS(.family = SOCK_IPV4));
+    CHECK(v6, >, 0);
+    CHECK(v4, >, 0);
+    CHECK(sock_open("127.0.0.1", port_text(port_of(v6)), NULL), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_open("::1", port_text(port_of(v4)), NULL), ==, SOCK_ECONNREFUSED);
+    CHECK(sock_close(sock_open("::1", port_text(port_of(v6)), NULL)), ==, 0);
+    CHECK(sock_close(sock_open("127.0.0.1", port_text(port_of(v4)), NULL)), ==, 0);
+    CHECK(sock_close(v6), ==, 0);
+    CHECK(sock_close(v4), ==, 0);
+}
+
+static void a_listener_may_be_of_multipath_tcp_and_take_fast_opens(void)
+{
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.multipath = SOCK_ON));
+    CHECK(listener, >, 0);
+    CHECK(option_of(listener, SOL_SOCKET, SO_PROTOCOL), ==, probe >= 0 ? IPPROTO_MPTCP : IPPROTO_TCP);
+    if (probe >= 0) raw_close(probe);
+    sock_t client = open_local(listener), accepted = sock_accept(listener);
+    CHECK(accepted, >, 0);
+    CHECK(sock_close(client), ==, 0);
+    CHECK(sock_close(accepted), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+
+    listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.fast_open = SOCK_ON));
+    CHECK(listener, >, 0);
+    CHECK(option_of(listener, IPPROTO_TCP, TCP_FASTOPEN), >, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 static void the_whole_address_may_be_one_text(void)
 {
     sock_t listener = sock_listen("127.0.0.1:0", NULL, NULL);
@@ -391,6 +424,8 @@ static const test_case cases[] = {
     CASE(a_privileged_port_needs_the_privilege),
     CASE(no_host_means_every_address_of_both_families),
     CASE(v6_only_leaves_the_port_to_ipv4),
+    CASE(a_family_chooses_the_wildcard),
+    CASE(a_listener_may_be_of_multipath_tcp_and_take_fast_opens),
     CASE(the_whole_address_may_be_one_text),
     CASE(try_accept_does_not_wait),
     CASE(accepted_handles_inherit_what_is_promised),

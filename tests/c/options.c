@@ -3,6 +3,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include "harness.h"
 
 static int kernel_option(sock_t s, int level, int name)
@@ -162,6 +163,37 @@ static void spinning_calls_obey_the_same_rules(make_pair make)
 }
 OVER_BOTH(spinning_calls_obey_the_same_rules)
 
+static int64_t processor_time_us(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec used;
+    CHECK(pthread_getcpuclockid(thread, &clock), ==, 0);
+    CHECK(clock_gettime(clock, &used), ==, 0);
+    return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+/* Only while it spins does a call that waits use the processor. */
+static void a_call_spins_first_and_sleeps_afterwards(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    CHECK(sock_set_option(pair[0], SOCK_OPT_SPIN_US, 60000000), ==, 0);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    WAIT_UNTIL(processor_time_us(reader.thread) > 5000);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    CHECK(sock_set_option(pair[0], SOCK_OPT_SPIN_US, 1000), ==, 0);
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    CHECK(sock_write(pair[1], "y", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    CHECK(byte, ==, 'y');
+    close_pair(pair);
+}
+OVER_BOTH(a_call_spins_first_and_sleeps_afterwards)
+
 static const test_case cases[] = {
     CASE(switches_reach_the_kernel),
     CASE(times_and_sizes_reach_the_kernel),
@@ -170,5 +202,6 @@ static const test_case cases[] = {
     CASE(options_of_tcp_are_not_for_unix_sockets),
     CASE(ttl_and_tos_work_for_ipv6_too),
     BOTH_CASES(spinning_calls_obey_the_same_rules),
+    BOTH_CASES(a_call_spins_first_and_sleeps_afterwards),
 };
 TEST_MAIN(cases)

@@ -211,6 +211,29 @@ static void a_peer_that_is_gone_is_no_signal(make_pair make)
 }
 OVER_BOTH(a_peer_that_is_gone_is_no_signal)
 
+/* A SIGPIPE that waited to be delivered before the call is the caller's, and still waits. */
+static void a_signal_that_was_pending_stays_so(void)
+{
+    sock_t pair[2];
+    sigset_t pipe_signal, pending;
+    unix_pair(pair);
+    int fd = pattern_file(SMALL);
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    CHECK(pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL), ==, 0);
+    CHECK(raise(SIGPIPE), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_send_file(pair[0], fd, 0, -1), ==, SOCK_EPIPE);
+    CHECK(sigpending(&pending), ==, 0);
+    CHECK(sigismember(&pending, SIGPIPE), ==, 1);
+    int number;
+    CHECK(sigwait(&pipe_signal, &number), ==, 0);
+    CHECK(sigpending(&pending), ==, 0);
+    CHECK(sigismember(&pending, SIGPIPE), ==, 0);
+    raw_close(fd);
+    CHECK(sock_close(pair[0]), ==, 0);
+}
+
 static void an_adopted_socket_in_blocking_mode_keeps_its_deadline(void)
 {
     int ends[2];
@@ -226,6 +249,41 @@ static void an_adopted_socket_in_blocking_mode_keeps_its_deadline(void)
     raw_close(ends[0]);
     raw_close(ends[1]);
     raw_close(fd);
+}
+
+/* What comes through a pipe and finds no room waits for the peer; a peer that goes instead ends it. */
+static void a_pipe_waits_for_a_slow_peer(void)
+{
+    for (int goes = 0; goes < 2; goes++) {
+        sock_t pair[2];
+        int ends[2];
+        unix_pair(pair);
+        CHECK(pipe2(ends, O_CLOEXEC), ==, 0);
+        int64_t before = fill(pair[0]);
+        CHECK(write(ends[1], "the end", 7), ==, 7);
+        close(ends[1]);
+        call sending = { .run = call_send_file, .socket = pair[0], .number = ends[0] };
+        call_start(&sending);
+        call_wait_asleep(&sending);
+        if (goes) {
+            CHECK(sock_close(pair[1]), ==, 0);
+            CHECK(call_join(&sending), ==, SOCK_EPIPE);
+            CHECK(sending.last_count, ==, 0);
+        } else {
+            static char all[1 << 20];
+            char text[7];
+            for (int64_t length; before > 0; before -= length) {
+                length = sock_read(pair[1], all, before < (int64_t)sizeof all ? (size_t)before : sizeof all);
+                CHECK(length, >, 0);
+            }
+            CHECK(call_join(&sending), ==, 7);
+            CHECK(sock_read_exact(pair[1], text, 7), ==, 7);
+            CHECK(memcmp(text, "the end", 7), ==, 0);
+            CHECK(sock_close(pair[1]), ==, 0);
+        }
+        CHECK(sock_close(pair[0]), ==, 0);
+        close(ends[0]);
+    }
 }
 
 static void bad_arguments_are_refused(void)
@@ -258,8 +316,10 @@ static const test_case cases[] = {
     CASE(a_file_that_ends_too_early_is_told),
     BOTH_CASES(pipes_and_sockets_are_copied),
     CASE(waiting_for_a_pipe_obeys_the_handle),
+    CASE(a_pipe_waits_for_a_slow_peer),
     BOTH_CASES(a_peer_that_does_not_read_is_waited_for_until_the_deadline),
     BOTH_CASES(a_peer_that_is_gone_is_no_signal),
+    CASE(a_signal_that_was_pending_stays_so),
     CASE(an_adopted_socket_in_blocking_mode_keeps_its_deadline),
     CASE(bad_arguments_are_refused),
 };

@@ -236,6 +236,34 @@ static void stopping_cancels_handlers_wherever_they_wait(void)
     context(NULL);
 }
 
+/* Goes on whatever it is told, as long as it has a connection. */
+static void heed_nothing(sock_t connection, void *context)
+{
+    ending *end = context;
+    char byte;
+    int64_t code;
+    atomic_fetch_add(&end->entered, 1);
+    do {
+        code = sock_try_read(connection, &byte, 1);
+        sleep_ms(1); /* not the library's, so that nothing ends it */
+    } while (code != SOCK_EHANDLE);
+    atomic_store(&end->code, code);
+    atomic_fetch_add(&end->left, 1);
+}
+
+static void a_handler_that_heeds_no_cancel_loses_its_connection(void)
+{
+    ending end = { 0 };
+    served s = serve(heed_nothing, &end);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 1);
+    CHECK(sock_server_stop(s.server, 0), ==, 1);
+    CHECK(atomic_load(&end.left), ==, 1);
+    CHECK(atomic_load(&end.code), ==, SOCK_EHANDLE);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
 static void grace_lets_handlers_end_by_themselves(void)
 {
     served s = serve(echo, NULL);
@@ -928,6 +956,7 @@ static void a_poller_that_was_woken_can_be_canceled(void)
     X(the_listener_belongs_to_the_server)                                 \
     X(arguments_are_checked)                                              \
     X(stopping_cancels_handlers_wherever_they_wait)                       \
+    X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
     X(grace_lets_handlers_end_by_themselves)                              \
     X(a_stopping_server_serves_those_it_has_and_nobody_new)               \
     X(stopping_from_a_handler_does_not_wait_for_it)                       \

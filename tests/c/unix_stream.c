@@ -256,6 +256,33 @@ static void a_takeover_waits_for_the_directory(void)
     remove_folder();
 }
 
+static void a_takeover_does_not_wait_for_ever(void)
+{
+    make_folder();
+    leave_a_stale_socket();
+    int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(flock(directory, LOCK_EX), ==, 0);
+    CHECK(sock_listen(host, NULL, NULL), ==, SOCK_EBUSY);
+    CHECK(exists(path), ==, true);
+    close(directory);
+    CHECK(unlink(path), ==, 0);
+    remove_folder();
+}
+
+/* A path may be relative: the lock is then that of the working folder. */
+static void a_stale_path_in_the_working_folder_is_taken_over(void)
+{
+    make_folder();
+    leave_a_stale_socket();
+    CHECK(chdir(folder), ==, 0);
+    sock_t listener = sock_listen("unix:socket", NULL, NULL);
+    CHECK(listener, >, 0);
+    expect_echo(listener);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(exists(path), ==, false);
+    remove_folder();
+}
+
 static void a_childs_close_leaves_the_path(void)
 {
     make_folder();
@@ -474,6 +501,8 @@ static const test_case cases[] = {
     CASE(the_path_of_a_crashed_listener_is_taken_over),
     CASE(only_one_of_many_takes_over),
     CASE(a_takeover_waits_for_the_directory),
+    CASE(a_takeover_does_not_wait_for_ever),
+    CASE(a_stale_path_in_the_working_folder_is_taken_over),
     CASE(a_childs_close_leaves_the_path),
     CASE(permissions_are_as_asked_whatever_the_umask),
     CASE(the_umask_is_never_changed),
