@@ -228,6 +228,31 @@ mod tests {
     }
 
     #[test]
+    fn a_full_gate_lets_nobody_in() {
+        let gate = Gate::shut();
+        gate.open(TAG_A | (INSIDE - 1));
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert_eq!(gate.inside(), INSIDE);
+        assert_eq!(gate.enter(TAG_A), Entry::Full);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Full);
+        gate.leave(false);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Turn);
+    }
+
+    #[test]
+    fn only_who_gives_the_turn_back_has_to_pass_it_on_and_only_where_it_is_wanted() {
+        let gate = Gate::shut();
+        gate.open(TAG_A);
+        assert_eq!(gate.enter_for_turn(TAG_A), Entry::Turn);
+        assert_eq!(gate.leave(true), Left { wanted: false, drained: false });
+        assert!(gate.enter_alone(TAG_A));
+        gate.set_wanted(true);
+        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert_eq!(gate.leave(false), Left { wanted: false, drained: false });
+        assert_eq!(gate.leave(true), Left { wanted: true, drained: false });
+    }
+
+    #[test]
     fn only_an_empty_gate_closes_for_a_release_and_it_opens_again() {
         let gate = Gate::shut();
         gate.open(TAG_A);
