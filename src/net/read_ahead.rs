@@ -115,6 +115,52 @@ mod tests {
         assert_eq!(holding(b"\n").line(0, &mut 0), Line::Whole { text: 0, all: 1 });
     }
 
+    /// Receives `amount` bytes. How many it was asked for.
+    fn receive(buffer: &mut ReadAhead, amount: usize) -> usize {
+        let mut asked = 0;
+        let received: std::result::Result<usize, ()> = buffer
+            .fill(|slice| {
+                asked = slice.len();
+                Ok(amount)
+            })
+            .unwrap();
+        assert_eq!(received, Ok(amount));
+        asked
+    }
+
+    #[test]
+    fn memory_doubles_where_room_is_short() {
+        let mut buffer = ReadAhead::default();
+        assert_eq!(receive(&mut buffer, CHUNK / 2), CHUNK);
+        assert_eq!(receive(&mut buffer, 1), CHUNK / 2); // that is enough
+        assert_eq!(receive(&mut buffer, CHUNK), 2 * CHUNK - CHUNK / 2 - 1);
+        assert_eq!(receive(&mut buffer, 0), 4 * CHUNK - buffer.end);
+        assert_eq!(buffer.memory.capacity(), 4 * CHUNK);
+    }
+
+    #[test]
+    fn what_is_left_moves_to_the_front_where_that_is_cheap() {
+        let mut buffer = ReadAhead::default();
+        receive(&mut buffer, 100);
+        buffer.memory[60..100].fill(7);
+        buffer.drop_head(40);
+        assert_eq!(receive(&mut buffer, 0), CHUNK - 100); // more is left than has gone
+        buffer.drop_head(20);
+        assert_eq!(receive(&mut buffer, 0), CHUNK - 40);
+        assert_eq!(buffer.bytes(), [7; 40]);
+    }
+
+    #[test]
+    fn only_what_a_long_line_needed_goes_back() {
+        for (size, kept) in [(KEEP, KEEP), (KEEP + 1, 0)] {
+            let mut buffer = holding(&vec![0; size]);
+            buffer.drop_head(size - 1);
+            assert_eq!(buffer.memory.len(), size);
+            buffer.drop_head(1);
+            assert_eq!(buffer.memory.len(), kept);
+        }
+    }
+
     proptest! {
         /// However the bytes arrive and are taken, they come out once and in order.
         #[test]

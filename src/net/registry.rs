@@ -515,6 +515,44 @@ mod tests {
         assert!(look(handle).is_none());
     }
 
+    /// Other tests make handles meanwhile, but not so many.
+    #[test]
+    fn slots_are_used_again() {
+        let some = || (0..20_000).map(|_| insert(None, Kind::Stream, -1, |_| {}).unwrap()).collect::<Vec<_>>();
+        let chunks = || NEXT_CHUNK.load(Ordering::Relaxed) as usize;
+        some().iter().for_each(|handle| close(*handle, |_| {}).unwrap());
+        let before = chunks();
+        some().iter().for_each(|handle| close(*handle, |_| {}).unwrap());
+        assert!(chunks() < before + 10_000 / CHUNK);
+    }
+
+    /// A pop between whose look and exchange the top went and came back must fail.
+    #[test]
+    fn every_change_of_the_free_slots_is_counted() {
+        let count = || FREE.load(Ordering::Relaxed) >> 32;
+        let before = count();
+        for _ in 0..10 {
+            close(make(Kind::Stream), |_| {}).unwrap();
+        }
+        assert!(count() >= before + 20);
+    }
+
+    #[test]
+    fn the_tag_after_the_last_is_the_first_and_not_zero() {
+        let (last, first) = (TAG & i64::MAX as u64, 1 << 24);
+        // Another test may be quicker to use the slot.
+        let came_round = (0..100).any(|_| {
+            let handle = make(Kind::Stream);
+            let index = handle as u64 & INDEX;
+            slot(index as u32).unwrap().tag.store(last, Ordering::Relaxed);
+            close(handle, |_| {}).unwrap();
+            let next = make(Kind::Stream);
+            close(next, |_| {}).unwrap();
+            next as u64 == first | index
+        });
+        assert!(came_round);
+    }
+
     /// What a program may do with handles, good ones and bad ones.
     #[derive(Clone, Debug)]
     enum Step {

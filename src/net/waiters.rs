@@ -190,6 +190,100 @@ fn first_for_turn<W>(list: &[(W, For)]) -> Option<usize> {
     list.iter().position(|(_, purpose)| *purpose == For::Turn)
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    /// Counts how often it is woken. Those that have a mark may stay.
+    #[derive(Clone)]
+    struct Sleeper(Rc<Cell<usize>>, u64);
+
+    impl PartialEq for Sleeper {
+        fn eq(&self, other: &Sleeper) -> bool {
+            Rc::ptr_eq(&self.0, &other.0)
+        }
+    }
+
+    impl Wake for Sleeper {
+        fn wake(&self) {
+            self.0.set(self.0.get() + 1);
+        }
+
+        fn mark(&self) -> u64 {
+            self.1
+        }
+    }
+
+    fn sleeper(mark: u64) -> Sleeper {
+        Sleeper(Rc::new(Cell::new(0)), mark)
+    }
+
+    /// Which of `sleepers` hear that the descriptor is ready.
+    fn told<const N: usize>(waiters: &Waiters<Sleeper>, sleepers: [&Sleeper; N]) -> [bool; N] {
+        let before = sleepers.map(|sleeper| sleeper.0.get());
+        waiters.tell(Sleeper::wake);
+        std::array::from_fn(|at| sleepers[at].0.get() > before[at])
+    }
+
+    #[test]
+    fn who_has_quit_is_told_nothing() {
+        let (waiters, one, other) = (Waiters::new(), sleeper(0), sleeper(0));
+        waiters.join(one.clone(), For::Readiness, || {}).unwrap();
+        waiters.join(other.clone(), For::Readiness, || {}).unwrap();
+        assert_eq!(told(&waiters, [&one, &other]), [true, true]);
+        waiters.quit(&one, |wanted| assert!(!wanted));
+        assert_eq!(told(&waiters, [&one, &other]), [false, true]);
+        waiters.quit(&other, |_| {});
+        assert_eq!(told(&waiters, [&one, &other]), [false, false]);
+        assert!(lock(&waiters.list).is_empty());
+    }
+
+    #[test]
+    fn the_turn_goes_to_who_waited_longest_and_readiness_to_others() {
+        let (waiters, first, second, reader) = (Waiters::new(), sleeper(0), sleeper(0), sleeper(0));
+        waiters.join(reader.clone(), For::Readiness, || {}).unwrap();
+        waiters.join(first.clone(), For::Turn, || {}).unwrap();
+        waiters.join(second.clone(), For::Turn, || {}).unwrap();
+        waiters.pass_turn();
+        assert_eq!([&reader, &first, &second].map(|sleeper| sleeper.0.get()), [0, 1, 0]);
+        assert_eq!(told(&waiters, [&reader, &first, &second]), [true, false, false]);
+        assert!(!waiters.take_turn(&second, || true, |_| {}));
+        assert!(!waiters.take_turn(&first, || false, |_| {}));
+        assert!(waiters.take_turn(&first, || true, |wanted| assert!(wanted)));
+        waiters.quit(&second, |wanted| assert!(!wanted));
+        assert!(!waiters.take_turn(&second, || true, |_| {}));
+    }
+
+    #[test]
+    fn one_stays_between_its_waits() {
+        let (waiters, one, other, nobody) = (Waiters::new(), sleeper(1), sleeper(2), sleeper(0));
+        assert!(!waiters.join_to_stay(&nobody).unwrap());
+        assert!(waiters.join_to_stay(&one).unwrap());
+        assert!(!waiters.join_to_stay(&other).unwrap());
+        assert!(waiters.has_resident(1) && !waiters.has_resident(2));
+        waiters.quit(&other, |_| {});
+        assert_eq!(told(&waiters, [&one, &other]), [true, false]);
+    }
+
+    #[test]
+    fn only_a_resident_that_is_gone_is_evicted_and_not_from_its_wait_for_the_turn() {
+        let (waiters, one, other) = (Waiters::new(), sleeper(1), sleeper(2));
+        waiters.evict(|_| true);
+        waiters.join_to_stay(&one).unwrap();
+        waiters.join(other.clone(), For::Readiness, || {}).unwrap();
+        waiters.join(one.clone(), For::Turn, || {}).unwrap();
+        waiters.evict(|gone| *gone == other);
+        assert!(waiters.has_resident(1));
+        assert_eq!(told(&waiters, [&one, &other]), [true, true]);
+        waiters.evict(|gone| *gone == one);
+        assert!(!waiters.has_resident(1));
+        assert_eq!(told(&waiters, [&one, &other]), [false, true]);
+        assert!(waiters.take_turn(&one, || true, |_| {}));
+    }
+}
+
 #[cfg(all(test, loom))]
 mod interleavings {
     use super::super::gate::{Entry, Gate};
