@@ -6,7 +6,7 @@ use super::lock::lock;
 use super::options::Inherited;
 use super::poller;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::Kind;
+use super::socket::{Kind, Socket};
 use crate::sys::socket::{self as system, Family, Type};
 use crate::sys::{Errno, RawFd, descriptor, option, process};
 use std::sync::Mutex;
@@ -61,12 +61,23 @@ const RAW: i32 = Type::Raw as i32;
 
 /// Ends a handle without closing its descriptor, which is as it was when the handle was made.
 pub fn release(handle: Handle) -> Result<RawFd> {
-    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
-    if pinned.socket().serving.load(Ordering::Relaxed) {
+    let (socket, _) = registry::look(handle).ok_or(Error::new(Code::BadHandle))?;
+    if !SOCKETS.contains(&socket.kind()) {
+        return Err(Error::new(Code::WrongKind));
+    }
+    // Also before the handle is claimed: a server's accepting would only look like another call.
+    may_release(socket)?;
+    registry::release(handle, may_release, hand_over)
+}
+
+fn may_release(socket: &Socket) -> Result<()> {
+    if socket.serving.load(Ordering::Relaxed) {
         return Err(Error::with(Code::Busy, "a server has the listener"));
     }
-    drop(pinned);
-    registry::release(handle, hand_over)
+    if socket.buffered() > 0 {
+        return Err(Error::with(Code::Busy, "bytes have been read ahead"));
+    }
+    Ok(())
 }
 
 fn hand_over(pinned: &Pinned) {

@@ -100,8 +100,8 @@ pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
 
 /// The same for a call on a handle, which is named by its peer's address, or its own.
 pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
-    // What a loop of sock_try_ calls meets all the time costs no look-up.
-    if matches!(error.code, Code::WouldBlock | Code::BadHandle | Code::Closed) {
+    // What a loop of sock_try_ calls meets all the time costs no look-up, and a handle that is busy is not made busier.
+    if matches!(error.code, Code::WouldBlock | Code::BadHandle | Code::Closed | Code::Busy) {
         return record(operation, None, error);
     }
     match information::describe(handle) {

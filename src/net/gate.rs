@@ -4,15 +4,21 @@
 //! writing have a gate and a cache line each, so that two threads on one handle do not slow each other down.
 //!
 //! ```text
-//! 63 … 24: the handle's tag      23: closed  22: canceled  21: turn wanted  20: turn taken      19 … 0: calls inside
+//! 63 … 24: the handle's tag   23: closed  22: canceled  21: turn wanted  20: turn taken  19: releasing   18 … 0: calls inside
 //! ```
+//!
+//! To release a handle, which may only be done while nobody uses it, means to shut two gates in one step. The release enters both
+//! while they are empty and marks them; then it shuts the first, if that is still marked and nobody else has come in there. A call
+//! that enters a marked gate takes the mark of the first away. So one of them sees the other, and a release that does not come to
+//! pass has shut nobody out.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const INSIDE: u64 = (1 << 20) - 1;
+const INSIDE: u64 = (1 << 19) - 1;
+const RELEASING: u64 = 1 << 19;
 const TAKEN: u64 = 1 << 20;
 const WANTED: u64 = 1 << 21;
 const CANCELED: u64 = 1 << 22;
@@ -33,7 +39,7 @@ pub enum Entry {
     Pin,
     /// The tag is not that of a live handle.
     Stale,
-    /// A million calls are inside.
+    /// Half a million calls are inside.
     Full,
 }
 
@@ -128,9 +134,8 @@ impl Gate {
         }
     }
 
-    /// Lets nobody in any more if nobody is inside, and enters. None if the tag is stale or the gate already closed; false if
-    /// somebody is.
-    pub fn close_empty(&self, tag: u64) -> Option<bool> {
+    /// Enters for a release, if nobody is inside. None if the tag is stale or the gate closed; false if somebody is.
+    pub fn claim(&self, tag: u64) -> Option<bool> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & TAG != tag || word & CLOSED != 0 {
@@ -139,16 +144,58 @@ impl Gate {
             if word & INSIDE != 0 {
                 return Some(false);
             }
-            match self.word.compare_exchange_weak(word, (word | CLOSED) + 1, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, (word | RELEASING) + 1, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return Some(true),
                 Err(now) => word = now,
             }
         }
     }
 
-    /// Takes [`Gate::close_empty`] back: the caller stays inside.
-    pub fn reopen(&self) {
-        self.word.fetch_and(!CLOSED, Ordering::AcqRel);
+    /// For who has claimed this gate, the first, and then the other: closes it, unless somebody has come in.
+    pub fn close_claimed(&self) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & (CLOSED | RELEASING | INSIDE) == RELEASING | 1 {
+            match self.word.compare_exchange_weak(word, word | CLOSED, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Closes the other gate, once the first is.
+    pub fn close_after_first(&self) {
+        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Takes [`Gate::claim`] back; the caller stays inside. A closed gate keeps its mark, for calls that have just entered to see.
+    pub fn give_up_claim(&self) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & CLOSED == 0 {
+            match self.word.compare_exchange_weak(word, word & !RELEASING, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Whether a call that has entered may go on: no release is under way, or it was still to be prevented. `first` is the
+    /// first gate of the handle.
+    #[inline]
+    pub fn may_stay(&self, first: &Gate) -> bool {
+        self.word.load(Ordering::Relaxed) & RELEASING == 0 || first.prevent_release()
+    }
+
+    #[cold]
+    fn prevent_release(&self) -> bool {
+        let mut word = self.word.load(Ordering::Acquire);
+        while word & (CLOSED | RELEASING) == RELEASING {
+            match self.word.compare_exchange_weak(word, word & !RELEASING, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        word & CLOSED == 0
     }
 
     /// Marks that waiting is over for good. False if the tag is stale.
@@ -253,19 +300,53 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_gate_closes_for_a_release_and_it_opens_again() {
+    fn only_an_empty_gate_is_claimed() {
         let gate = Gate::shut();
         gate.open(TAG_A);
-        assert_eq!(gate.close_empty(TAG_B), None);
+        assert_eq!(gate.claim(TAG_B), None);
         assert_eq!(gate.enter(TAG_A), Entry::Pin);
-        assert_eq!(gate.close_empty(TAG_A), Some(false));
+        assert_eq!(gate.claim(TAG_A), Some(false));
         gate.leave(false);
-        assert_eq!(gate.close_empty(TAG_A), Some(true));
-        assert_eq!(gate.close_empty(TAG_A), None);
+        assert_eq!(gate.claim(TAG_A), Some(true));
+        assert_eq!(gate.claim(TAG_A), Some(false));
+        assert!(gate.close_claimed());
+        assert_eq!(gate.claim(TAG_A), None);
         assert_eq!(gate.enter(TAG_A), Entry::Stale);
-        gate.reopen();
-        assert_eq!(gate.leave(false), Left { wanted: false, drained: false });
-        assert_eq!(gate.enter(TAG_A), Entry::Pin);
+        assert!(gate.leave(false).drained);
+    }
+
+    #[test]
+    fn who_enters_a_claimed_gate_prevents_the_release() {
+        let [first, other] = [Gate::shut(), Gate::shut()];
+        first.open(TAG_A);
+        other.open(TAG_A);
+        assert_eq!((first.claim(TAG_A), other.claim(TAG_A)), (Some(true), Some(true)));
+        assert!(!other.enter_alone(TAG_A));
+        assert_eq!(other.enter_for_turn(TAG_A), Entry::Turn);
+        assert!(other.may_stay(&first));
+        assert!(!other.leave(true).drained);
+        // Even a call that has left again.
+        assert!(!first.close_claimed());
+        assert!(!first.leave(false).drained);
+        other.give_up_claim();
+        assert!(!other.leave(false).drained);
+        assert!(first.enter_alone(TAG_A) && other.enter_alone(TAG_A));
+    }
+
+    #[test]
+    fn a_claimed_gate_can_be_closed_and_canceled() {
+        let gate = Gate::shut();
+        gate.open(TAG_A);
+        assert_eq!(gate.claim(TAG_A), Some(true));
+        assert!(gate.cancel(TAG_A));
+        gate.give_up_claim();
+        gate.leave(false);
+        assert!(gate.is_canceled());
+        assert_eq!(gate.claim(TAG_A), Some(true));
+        assert_eq!(gate.close(TAG_A, true), Some(false));
+        assert!(!gate.close_claimed());
+        assert!(!gate.leave(false).drained);
+        assert!(gate.leave(false).drained);
     }
 
     #[test]
@@ -328,33 +409,136 @@ mod interleavings {
         });
     }
 
-    /// Whoever releases finds nobody inside, and a call that comes while a release is taken back either gets in or finds the
-    /// gate shut.
+    /// A handle: its two gates, whose descriptor is behind them, and how often it has been drained.
+    struct Handle {
+        gates: [Gate; 2],
+        owner: AtomicUsize,
+        drains: AtomicUsize,
+    }
+
+    impl Handle {
+        fn new() -> Arc<Handle> {
+            let handle = Handle { gates: [Gate::shut(), Gate::shut()], owner: AtomicUsize::new(1), drains: AtomicUsize::new(0) };
+            handle.gates.iter().for_each(|gate| gate.open(TAG_A));
+            Arc::new(handle)
+        }
+
+        fn leave(&self, gate: usize) {
+            if self.gates[gate].leave(false).drained {
+                self.drains.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+
+        /// False where the handle is no more.
+        fn call(&self, gate: usize) -> bool {
+            if self.gates[gate].enter(TAG_A) == Entry::Stale {
+                return false;
+            }
+            let may = self.gates[gate].may_stay(&self.gates[0]);
+            if may {
+                assert_eq!(self.owner.load(Ordering::Relaxed), 1, "inside a released descriptor");
+            }
+            self.leave(gate);
+            may
+        }
+
+        /// None where the handle is no more, false where somebody is inside.
+        fn release(&self) -> Option<bool> {
+            let [first, other] = &self.gates;
+            if !first.claim(TAG_A)? {
+                return Some(false);
+            }
+            let claimed = other.claim(TAG_A) == Some(true);
+            let released = claimed && first.close_claimed();
+            if released {
+                other.close_after_first();
+                self.owner.store(2, Ordering::Relaxed);
+            }
+            if claimed {
+                other.give_up_claim();
+                self.leave(1);
+            }
+            first.give_up_claim();
+            self.leave(0);
+            Some(released)
+        }
+
+        fn close(&self) -> bool {
+            if self.gates[0].close(TAG_A, true).is_none() {
+                return false;
+            }
+            if self.gates[1].close(TAG_A, false) == Some(true) {
+                self.drains.fetch_add(1, Ordering::Relaxed);
+            }
+            self.leave(0);
+            true
+        }
+    }
+
+    fn model(check: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(check);
+    }
+
+    /// A call on each gate: nobody is inside a released descriptor, and both gates drain once.
     #[test]
-    fn nobody_is_inside_a_released_gate() {
-        loom::model(|| {
-            let gate = Arc::new(Gate::shut());
-            let owner = Arc::new(AtomicUsize::new(1));
-            gate.open(TAG_A);
-            let call = {
-                let (gate, owner) = (gate.clone(), owner.clone());
+    fn nobody_is_inside_what_is_released() {
+        model(|| {
+            let handle = Handle::new();
+            let calls = [0, 1].map(|gate| {
+                let handle = handle.clone();
+                thread::spawn(move || handle.call(gate))
+            });
+            let released = handle.release() == Some(true);
+            let served = calls.map(|call| call.join().unwrap());
+            assert!(released || served == [true, true]);
+            assert_eq!(handle.drains.load(Ordering::Relaxed), if released { 2 } else { 0 });
+            assert_eq!(handle.call(0) && handle.call(1), !released);
+        });
+    }
+
+    /// While one is inside the second gate, nobody notices that a release was tried.
+    #[test]
+    fn a_release_that_fails_shuts_nobody_out() {
+        model(|| {
+            let handle = Handle::new();
+            assert_eq!(handle.gates[1].enter(TAG_A), Entry::Pin);
+            let caller = {
+                let handle = handle.clone();
                 thread::spawn(move || {
-                    if gate.enter(TAG_A) == Entry::Pin {
-                        assert_eq!(owner.load(Ordering::Relaxed), 1, "inside a released descriptor");
-                        assert!(!gate.leave(false).drained);
-                    }
+                    assert!(handle.call(0));
+                    assert!(handle.gates[0].cancel(TAG_A));
                 })
             };
-            if gate.close_empty(TAG_A) == Some(true) {
-                gate.reopen();
-                assert!(!gate.leave(false).drained);
-            }
-            if gate.close_empty(TAG_A) == Some(true) {
-                owner.store(2, Ordering::Relaxed);
-                assert!(gate.leave(false).drained);
-            }
-            call.join().unwrap();
+            let other = {
+                let handle = handle.clone();
+                thread::spawn(move || assert!(handle.call(1)))
+            };
+            assert_eq!(handle.release(), Some(false));
+            caller.join().unwrap();
+            other.join().unwrap();
+            assert!(handle.gates[0].is_canceled());
+            handle.leave(1);
+            assert_eq!(handle.release(), Some(true));
         });
+    }
+
+    /// Two releases, or a release and a close: one of them ends the handle, and it drains once.
+    #[test]
+    fn one_ends_the_handle() {
+        for close in [false, true] {
+            model(move || {
+                let handle = Handle::new();
+                let other = {
+                    let handle = handle.clone();
+                    thread::spawn(move || if close { handle.close() } else { handle.release() == Some(true) })
+                };
+                let released = handle.release() == Some(true);
+                assert!(released != other.join().unwrap());
+                assert_eq!(handle.drains.load(Ordering::Relaxed), 2);
+            });
+        }
     }
 
     /// Two closers: one wins.

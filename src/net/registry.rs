@@ -315,12 +315,14 @@ pub fn try_pin_for_turn(handle: Handle, direction: Direction) -> Result<Pinned> 
 
 #[inline]
 fn admit(slot: &'static Slot, direction: Direction, entry: Entry) -> Result<Pinned> {
-    match entry {
-        Entry::Turn => Ok(Pinned { slot, direction, turn: true }),
-        Entry::Pin => Ok(Pinned { slot, direction, turn: false }),
-        Entry::Stale => Err(Error::new(Code::BadHandle)),
-        Entry::Full => Err(Error::with(Code::Busy, "a million calls are already using the handle")),
-    }
+    let turn = match entry {
+        Entry::Turn => true,
+        Entry::Pin => false,
+        Entry::Stale => return Err(Error::new(Code::BadHandle)),
+        Entry::Full => return Err(Error::with(Code::Busy, "half a million calls are already using the handle")),
+    };
+    let pinned = Pinned { slot, direction, turn };
+    if pinned.side().gate.may_stay(&slot.sides[0].gate) { Ok(pinned) } else { Err(Error::new(Code::BadHandle)) }
 }
 
 impl Pinned {
@@ -435,26 +437,42 @@ pub fn close(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<()> {
     Ok(())
 }
 
-/// Ends a handle that no call is in, and leaves its descriptor open. `last_words` runs as for [`close`].
-pub fn release(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<RawFd> {
-    let busy = || Err(Error::with(Code::Busy, "another call is using the handle"));
+/// Ends a handle that no call is in, if `may` agrees, and leaves its descriptor open. `last_words` runs as for [`close`]. Who
+/// calls this has not entered the handle: of two at once, one succeeds.
+pub fn release(handle: Handle, may: impl FnOnce(&Socket) -> Result<()>, last_words: impl FnOnce(&Pinned)) -> Result<RawFd> {
     let (slot, tag) = find(handle)?;
-    let [read, write] = &slot.sides;
-    if !read.gate.close_empty(tag).ok_or(Error::new(Code::BadHandle))? {
-        return busy();
+    let reading = claim(slot, tag, Direction::Read)?;
+    let writing = claim(slot, tag, Direction::Write)?;
+    may(&slot.socket)?;
+    let gate = &reading.pinned.side().gate;
+    if !gate.close_claimed() {
+        return Err(if gate.is_closed() { Error::new(Code::BadHandle) } else { IN_USE });
     }
-    let owner = Pinned { slot, direction: Direction::Read, turn: false };
-    if slot.socket.buffered() > 0 || write.gate.close_empty(tag) != Some(true) {
-        read.gate.reopen();
-        return if slot.socket.buffered() > 0 { Err(Error::with(Code::Busy, "bytes have been read ahead")) } else { busy() };
-    }
-    let descriptor = owner.descriptor();
-    last_words(&owner);
+    writing.pinned.side().gate.close_after_first();
     slot.released.store(true, Ordering::Relaxed);
-    if write.gate.leave(false).drained {
-        drain(slot);
+    last_words(&reading.pinned);
+    Ok(reading.pinned.descriptor())
+}
+
+/// A gate that a release has entered alone. Dropping it takes the claim back, unless the gate is closed by then.
+struct Claim {
+    pinned: Pinned,
+}
+
+const IN_USE: Error = Error::with(Code::Busy, "another call is using the handle");
+
+fn claim(slot: &'static Slot, tag: u64, direction: Direction) -> Result<Claim> {
+    match slot.sides[direction as usize].gate.claim(tag) {
+        Some(true) => Ok(Claim { pinned: Pinned { slot, direction, turn: false } }),
+        Some(false) => Err(IN_USE),
+        None => Err(Error::new(Code::BadHandle)),
     }
-    Ok(descriptor)
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.pinned.side().gate.give_up_claim();
+    }
 }
 
 /// In a forked child, calls that other threads had in flight at the fork never leave, and the descriptor would stay open. An

@@ -117,6 +117,58 @@ static void close_may_race_with_every_function(make_pair make)
 }
 OVER_BOTH(close_may_race_with_every_function)
 
+/* ---- a release that fails, against everything ---- */
+
+static void *release_until_it_ends(void *argument)
+{
+    duel *d = argument;
+    pthread_barrier_wait(&d->barrier);
+    do d->result = sock_release_fd(d->socket);
+    while (d->result == SOCK_EBUSY);
+    return NULL;
+}
+
+/* One writes and waits, so that no release succeeds: nobody else notices that it is tried. */
+static void a_release_that_fails_disturbs_nobody(void)
+{
+    for (int round = 0; round < rounds(deep() ? 10000 : 200); round++) {
+        duel d;
+        sock_t pair[2];
+        char byte = 'x';
+        unix_pair(pair);
+        d.socket = pair[0];
+        fill(pair[0]);
+        call write = { .run = call_write, .socket = pair[0], .buffer = &byte, .size = 1 };
+        call_start(&write);
+        call_wait_asleep(&write);
+        pthread_barrier_init(&d.barrier, NULL, 2);
+        pthread_t releaser = start_thread(release_until_it_ends, &d);
+        pthread_barrier_wait(&d.barrier);
+        for (int i = 0; i < 500; i++) {
+            CHECK(sock_try_read(pair[0], bytes, 1), ==, SOCK_EAGAIN);
+            CHECK(duel_info(pair[0]), ==, 0);
+        }
+        if (round % 2) {
+            CHECK(sock_set_deadline(pair[0], SOCK_READ, 60000), ==, 0);
+            CHECK(sock_cancel(pair[0]), ==, 0);
+            int64_t got = sock_read(pair[0], bytes, 1);
+            CHECK(got == SOCK_ECANCELED || got == SOCK_EHANDLE, ==, true); /* the releaser may have come first by now */
+            CHECK(call_join(&write), ==, SOCK_ECANCELED);
+            join_thread(releaser);
+            CHECK(d.result, >=, 0);
+            CHECK(close((int)d.result), ==, 0);
+        } else {
+            CHECK(sock_close(pair[0]), ==, 0);
+            CHECK(call_join(&write), ==, SOCK_ECLOSED);
+            join_thread(releaser);
+            CHECK(d.result, ==, SOCK_EHANDLE);
+        }
+        pthread_barrier_destroy(&d.barrier);
+        CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+}
+
 /* ---- cancel and deadlines against waiting calls: no wake-up is ever lost ---- */
 
 static void a_cancel_is_never_lost(void)
@@ -416,6 +468,7 @@ static void calls_that_wait_hold_up_no_other_handle(void)
 static const test_case cases[] = {
     LONG_CASE(close_may_race_with_every_function_over_tcp, 60),
     LONG_CASE(close_may_race_with_every_function_over_unix, 60),
+    LONG_CASE(a_release_that_fails_disturbs_nobody, 60),
     LONG_CASE(a_cancel_is_never_lost, 60),
     LONG_CASE(a_deadline_is_never_lost, 60),
     LONG_CASE(many_threads_open_and_close_against_one_listener, 60),
