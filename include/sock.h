@@ -788,10 +788,11 @@ const char *sock_last_error(void);
 int sock_last_errno(void);
 
 /**
- * How many bytes the last failing transfer on this thread did move: sock_write, sock_read_exact and their kin count them
- * exactly.
+ * How many bytes the last failing transfer on this thread did move: what sock_write had written, sock_read_exact had read,
+ * sock_relay had passed on. Only the next failing transfer changes it: a failure of sock_close, say, does not. In a fiber of
+ * a server it is the fiber's own.
  *
- * @return bytes; 0 after a failure that moved none
+ * @return bytes; 0 if the transfer moved none, or none has failed
  *
  * Never blocks; any thread. Since 0.1.
  */

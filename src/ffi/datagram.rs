@@ -112,7 +112,7 @@ pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char,
 /// Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send_to(s: sock_t, data: *const c_void, size: usize, to: *const sock_address) -> i64 {
-    boundary("send_to", Subject::Handle(s), || {
+    boundary("send_to", Subject::Transfer(s), || {
         // SAFETY: C vouches for its bytes.
         let data = unsafe { input(data.cast::<u8>(), size)? };
         // SAFETY: C vouches for its address.
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn sock_send_to(s: sock_t, data: *const c_void, size: usiz
 /// Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_recv_from(s: sock_t, buffer: *mut c_void, size: usize, from: *mut sock_address) -> i64 {
-    boundary("recv_from", Subject::Handle(s), || {
+    boundary("recv_from", Subject::Transfer(s), || {
         // SAFETY: C vouches for its buffer.
         let buffer = unsafe { output(buffer.cast::<u8>(), size)? };
         // SAFETY: C vouches for its address.
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn sock_recv_from(s: sock_t, buffer: *mut c_void, size: us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send_batch(s: sock_t, datagrams: *mut sock_datagram, count: usize) -> i64 {
     // SAFETY: C vouches for its structs and their data.
-    boundary("send_batch", Subject::Handle(s), || datagram::send_batch(s, unsafe { batch(datagrams, count)? }))
+    boundary("send_batch", Subject::Transfer(s), || datagram::send_batch(s, unsafe { batch(datagrams, count)? }))
 }
 
 /// Receives many datagrams with few system calls: waits for one, and takes what else is there.
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn sock_send_batch(s: sock_t, datagrams: *mut sock_datagra
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_recv_batch(s: sock_t, datagrams: *mut sock_datagram, count: usize) -> i64 {
     // SAFETY: C vouches for its structs and their buffers.
-    boundary("recv_batch", Subject::Handle(s), || datagram::receive_batch(s, unsafe { batch(datagrams, count)? }))
+    boundary("recv_batch", Subject::Transfer(s), || datagram::receive_batch(s, unsafe { batch(datagrams, count)? }))
 }
 
 /// Joins a multicast group: what is sent to it arrives, if the socket is bound to the port. The socket then gets only the

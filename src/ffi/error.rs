@@ -130,10 +130,11 @@ pub extern "C" fn sock_last_errno() -> c_int {
     failure::errno()
 }
 
-/// How many bytes the last failing transfer on this thread did move: sock_write, sock_read_exact and their kin count them
-/// exactly.
+/// How many bytes the last failing transfer on this thread did move: what sock_write had written, sock_read_exact had read,
+/// sock_relay had passed on. Only the next failing transfer changes it: a failure of sock_close, say, does not. In a fiber of
+/// a server it is the fiber's own.
 ///
-/// @return bytes; 0 after a failure that moved none
+/// @return bytes; 0 if the transfer moved none, or none has failed
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

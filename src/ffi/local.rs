@@ -48,7 +48,7 @@ pub unsafe extern "C" fn sock_peer_credentials(s: sock_t, out: *mut sock_credent
 /// Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send_fds(s: sock_t, data: *const c_void, size: usize, fds: *const c_int, count: usize) -> i64 {
-    boundary("send_fds", Subject::Handle(s), || {
+    boundary("send_fds", Subject::Transfer(s), || {
         // SAFETY: C vouches for its bytes and its descriptors.
         let (data, fds) = unsafe { (input(data.cast::<u8>(), size)?, input(fds, count)?) };
         local::send_descriptors(s, data, fds)
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn sock_recv_fds(
     capacity: usize,
     count: *mut usize,
 ) -> i64 {
-    boundary("recv_fds", Subject::Handle(s), || {
+    boundary("recv_fds", Subject::Transfer(s), || {
         let place = place(count)?;
         // SAFETY: C vouches for its buffers.
         let (buffer, fds) = unsafe { (output(buffer.cast::<u8>(), size)?, output(fds, capacity)?) };

@@ -166,7 +166,7 @@ pub unsafe extern "C" fn sock_pair(out: *mut sock_t) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_read(s: sock_t, buffer: *mut c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("read", Subject::Handle(s), || stream::read(s, unsafe { output(buffer.cast(), size) }?))
+    boundary("read", Subject::Transfer(s), || stream::read(s, unsafe { output(buffer.cast(), size) }?))
 }
 
 /// Reads exactly `size` bytes.
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn sock_read(s: sock_t, buffer: *mut c_void, size: usize) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_read_exact(s: sock_t, buffer: *mut c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("read_exact", Subject::Handle(s), || stream::read_exact(s, unsafe { output(buffer.cast(), size) }?))
+    boundary("read_exact", Subject::Transfer(s), || stream::read_exact(s, unsafe { output(buffer.cast(), size) }?))
 }
 
 /// Reads a line ended by "\n" or "\r\n", strips the end, and terminates it with a NUL.
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn sock_read_exact(s: sock_t, buffer: *mut c_void, size: u
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_read_line(s: sock_t, line: *mut c_char, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("read_line", Subject::Handle(s), || stream::read_line(s, unsafe { output(line.cast(), size) }?))
+    boundary("read_line", Subject::Transfer(s), || stream::read_line(s, unsafe { output(line.cast(), size) }?))
 }
 
 /// Reads like sock_read, and leaves the bytes there for the next call.
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn sock_read_line(s: sock_t, line: *mut c_char, size: usiz
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_peek(s: sock_t, buffer: *mut c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("peek", Subject::Handle(s), || stream::peek(s, unsafe { output(buffer.cast(), size) }?))
+    boundary("peek", Subject::Transfer(s), || stream::peek(s, unsafe { output(buffer.cast(), size) }?))
 }
 
 /// Writes all of it, always: success means that the kernel has every byte.
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn sock_peek(s: sock_t, buffer: *mut c_void, size: usize) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_write(s: sock_t, buffer: *const c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("write", Subject::Handle(s), || stream::write(s, unsafe { input(buffer.cast(), size) }?))
+    boundary("write", Subject::Transfer(s), || stream::write(s, unsafe { input(buffer.cast(), size) }?))
 }
 
 /// Reads like sock_read, into several buffers, filled one after the other.
@@ -241,7 +241,7 @@ pub unsafe extern "C" fn sock_write(s: sock_t, buffer: *const c_void, size: usiz
 /// Blocks until its timeout or deadline; any thread. recvmsg(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_readv(s: sock_t, parts: *const iovec, count: c_int) -> i64 {
-    boundary("readv", Subject::Handle(s), || {
+    boundary("readv", Subject::Transfer(s), || {
         // SAFETY: C vouches for its array.
         let parts = unsafe { input(parts, part_count(count)?) }?;
         check_parts(parts)?;
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn sock_readv(s: sock_t, parts: *const iovec, count: c_int
 /// Blocks until its timeout or deadline; any thread. sendmsg(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_writev(s: sock_t, parts: *const iovec, count: c_int) -> i64 {
-    boundary("writev", Subject::Handle(s), || {
+    boundary("writev", Subject::Transfer(s), || {
         // SAFETY: C vouches for its array.
         let parts = unsafe { input(parts, part_count(count)?) }?;
         check_parts(parts)?;
@@ -295,7 +295,7 @@ fn check_parts(parts: &[iovec]) -> Result<()> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_try_read(s: sock_t, buffer: *mut c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("try_read", Subject::Handle(s), || stream::try_read(s, unsafe { output(buffer.cast(), size) }?))
+    boundary("try_read", Subject::Transfer(s), || stream::try_read(s, unsafe { output(buffer.cast(), size) }?))
 }
 
 /// Writes what fits now.
@@ -310,7 +310,7 @@ pub unsafe extern "C" fn sock_try_read(s: sock_t, buffer: *mut c_void, size: usi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_try_write(s: sock_t, buffer: *const c_void, size: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("try_write", Subject::Handle(s), || stream::try_write(s, unsafe { input(buffer.cast(), size) }?))
+    boundary("try_write", Subject::Transfer(s), || stream::try_write(s, unsafe { input(buffer.cast(), size) }?))
 }
 
 /// Takes the next connection if one waits.
@@ -352,7 +352,7 @@ pub extern "C" fn sock_buffered(s: sock_t) -> usize {
 /// Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -> i64 {
-    boundary("send_file", Subject::Handle(s), || {
+    boundary("send_file", Subject::Transfer(s), || {
         if offset < -1 || size < -1 || offset.checked_add(size).is_none() {
             return Err(Error::invalid("the offset or the size is negative, and not -1, or their sum is too large"));
         }
@@ -379,7 +379,7 @@ pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -
 /// that moved in any direction: they end a relay that is silent. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
-    boundary("relay", Subject::Handle(a), || Ok(relay::relay(a, b)? as i64))
+    boundary("relay", Subject::Transfer(a), || Ok(relay::relay(a, b)? as i64))
 }
 
 /// Sets how long each call may take from now on; calls already blocked in that direction heed it too.

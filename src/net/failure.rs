@@ -1,4 +1,5 @@
-//! The last failure of each thread and of each fiber: its code's errno, how far the transfer came, and one line of text in a fixed buffer.
+//! The last failure of each thread and of each fiber: its errno and one line of text in a fixed buffer. And how far the last
+//! transfer came that failed.
 
 use super::address::Text;
 use super::error::{Code, Detail, Error};
@@ -14,6 +15,7 @@ const LENGTH: usize = 2048;
 
 pub struct Failure {
     errno: i32,
+    /// Bytes moved by the last transfer that failed, which other failures leave alone.
     count: usize,
     /// Ends with a NUL; what does not fit is cut.
     text: [u8; LENGTH],
@@ -57,7 +59,6 @@ impl Failure {
 
     fn set(&mut self, operation: &str, subject: Option<&dyn Display>, error: &Error) {
         self.errno = error.errno;
-        self.count = error.count;
         self.length = 0;
         self.text[0] = 0;
         // It only fails where the text is cut.
@@ -107,6 +108,13 @@ pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
     match information::describe(handle) {
         Some(address) => record(operation, Some(&Text(&address)), error),
         None => record(operation, None, error),
+    }
+}
+
+/// What a transfer that has failed, and has just been recorded, did move.
+pub fn record_count(count: usize) {
+    if worker::with_failure(true, |last| last.count = count).is_none() {
+        LAST.with_borrow_mut(|last| last.count = count);
     }
 }
 

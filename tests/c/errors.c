@@ -123,8 +123,8 @@ static void success_leaves_the_last_failure_alone(void)
     CHECK(strncmp(sock_last_error(), "close", 5), ==, 0);
 }
 
-/* A failing transfer sets the count; a failure of anything else sets it to zero. */
-static void the_count_is_that_of_the_last_failure(void)
+/* Only a failing transfer changes the count. */
+static void the_count_is_that_of_the_last_failing_transfer(void)
 {
     sock_t pair[2];
     char buffer[8];
@@ -134,6 +134,11 @@ static void the_count_is_that_of_the_last_failure(void)
     CHECK(sock_read_exact(pair[0], buffer, 8), ==, SOCK_ETIMEDOUT);
     CHECK(sock_last_count(), ==, 3);
     CHECK(sock_write(pair[0], "z", 1), ==, 1);
+    CHECK(sock_last_count(), ==, 3);
+    CHECK(sock_close(1), ==, SOCK_EHANDLE);
+    CHECK(sock_open("a b", "1", NULL), ==, SOCK_EINVAL);
+    CHECK(sock_set_timeout(pair[0], 64, 0), ==, SOCK_EINVAL);
+    CHECK(strncmp(sock_last_error(), "set_timeout", 11), ==, 0);
     CHECK(sock_last_count(), ==, 3);
     CHECK(sock_read(pair[0], buffer, 8), ==, SOCK_ETIMEDOUT);
     CHECK(sock_last_count(), ==, 0);
@@ -174,7 +179,7 @@ static const test_case cases[] = {
     CASE(before_any_failure_there_is_no_text),
     CASE(the_text_names_operation_target_and_cause),
     CASE(success_leaves_the_last_failure_alone),
-    CASE(the_count_is_that_of_the_last_failure),
+    CASE(the_count_is_that_of_the_last_failing_transfer),
     CASE(a_long_culprit_is_cut_not_overrun),
     CASE(errno_is_not_part_of_the_interface),
 };

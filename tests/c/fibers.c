@@ -66,9 +66,11 @@ static void fail_and_remember(sock_t connection, void *context)
         CHECK(sock_set_deadline(connection, SOCK_READ, 20), ==, 0);
         CHECK(sock_read_exact(connection, text, sizeof text), ==, SOCK_ETIMEDOUT);
         CHECK(sock_last_count(), ==, 3);
+        CHECK(sock_close(1), ==, SOCK_EHANDLE); /* no transfer */
     } else {
         CHECK(sock_open("127.0.0.1", "1", NULL), ==, SOCK_ECONNREFUSED);
         CHECK(sock_last_errno(), ==, ECONNREFUSED);
+        CHECK(sock_last_count(), ==, 0);
     }
     snprintf(seen, sizeof seen, "%s", sock_last_error());
     CHECK(strlen(seen), >, 0);
