@@ -384,7 +384,7 @@ pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
 
 /// Sets how long each call may take from now on; calls already blocked in that direction heed it too.
 ///
-/// The time runs from when a call first has to wait. A deadline may be set as well: whichever comes first ends the call with
+/// The time runs from when a call first has to wait, also for one that waits already when the timeout is set. A deadline may be set as well: whichever comes first ends the call with
 /// SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
 ///
 /// @param s a stream, listener (accepting is reading) or datagram socket

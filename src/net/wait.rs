@@ -309,20 +309,22 @@ impl Call {
         Call { started: 0, until: Some(NEVER), caller: Caller::Server }
     }
 
-    /// Where this call ends by the side's timeout and deadline, as they are now.
-    fn end(&mut self, side: &Side) -> i64 {
-        if let Some(end) = self.until {
-            return end;
+    /// Where this call ends by the side's timeout and deadline, as they are now. Fails if it already has.
+    fn end(&mut self, side: &Side) -> Result<i64> {
+        let mut now = 0;
+        let end = self.until.unwrap_or_else(|| {
+            if self.started == 0 {
+                // Noted even without a timeout: one that is set while the call waits counts from here as well.
+                now = clock::now();
+                self.started = now;
+            }
+            let deadline = side.deadline.load(Ordering::Relaxed);
+            deadline.min(after(self.started, side.timeout.load(Ordering::Relaxed)))
+        });
+        if end != NEVER && now == 0 {
+            now = clock::now();
         }
-        let timeout = side.timeout.load(Ordering::Relaxed);
-        let deadline = side.deadline.load(Ordering::Relaxed);
-        if timeout < 0 {
-            return deadline;
-        }
-        if self.started == 0 {
-            self.started = clock::now();
-        }
-        deadline.min(after(self.started, timeout))
+        if now >= end { Err(Error::new(Code::TimedOut)) } else { Ok(end) }
     }
 
     /// Fails if the call may not wait any longer, else says until when it may.
@@ -335,11 +337,7 @@ impl Call {
             return Err(Error::with(Code::Busy, "a server has the listener"));
         }
         scope::check()?;
-        let end = self.end(side);
-        if end != NEVER && clock::now() >= end {
-            return Err(Error::new(Code::TimedOut));
-        }
-        Ok(end)
+        self.end(side)
     }
 
     /// Waits until the descriptor is ready in the direction of `pinned`.

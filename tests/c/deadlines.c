@@ -344,6 +344,31 @@ static void changes_reach_calls_that_already_wait(make_pair make)
 }
 OVER_BOTH(changes_reach_calls_that_already_wait)
 
+/* The time of a timeout runs from when the call first had to wait, whichever timeout it had then. */
+static void a_timeout_set_late_counts_from_the_beginning_of_the_wait(void)
+{
+    int64_t before[2] = { SOCK_FOREVER, 60000 };
+    sock_t pairs[2][2];
+    call readers[2];
+    char byte;
+    for (int i = 0; i < 2; i++) {
+        unix_pair(pairs[i]);
+        CHECK(sock_set_timeout(pairs[i][0], SOCK_READ, before[i]), ==, 0);
+        readers[i] = (call){ .run = call_read, .socket = pairs[i][0], .buffer = &byte, .size = 1 };
+        call_start(&readers[i]);
+    }
+    for (int i = 0; i < 2; i++) call_wait_asleep(&readers[i]);
+    sleep_ms(1100);
+    int64_t set_at = now_us();
+    for (int i = 0; i < 2; i++) CHECK(sock_set_timeout(pairs[i][0], SOCK_READ, 1000), ==, 0);
+    for (int i = 0; i < 2; i++) {
+        context("after a timeout of %lld", (long long)before[i]);
+        CHECK(call_join(&readers[i]), ==, SOCK_ETIMEDOUT);
+        if (!under_memcheck()) CHECK(readers[i].ended_us - set_at, <, 900000); /* at once, not a second later */
+        close_pair(pairs[i]);
+    }
+}
+
 static void a_deadline_set_elsewhere_wakes_within_50_ms(make_pair make)
 {
     enum { TRIES = 5 };
@@ -526,6 +551,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_timeout_of_zero_does_not_wait),
     CASE(accept_ends_at_timeout_and_deadline),
     CASE(short_timeouts_are_exact),
+    CASE(a_timeout_set_late_counts_from_the_beginning_of_the_wait),
     BOTH_CASES(whichever_comes_first_ends_the_call),
     BOTH_CASES(data_that_is_there_is_delivered_after_the_deadline),
     BOTH_CASES(an_end_is_reported_after_the_deadline),
