@@ -1234,7 +1234,7 @@ int64_t sock_relay(sock_t a,
 /**
  * Sets how long each call may take from now on; calls already blocked in that direction heed it too.
  *
- * The time runs from when a call first has to wait. A deadline may be set as well: whichever comes first ends the call with
+ * The time runs from when a call first has to wait, also for one that waits already when the timeout is set. A deadline may be set as well: whichever comes first ends the call with
  * SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
  *
  * @param s a stream, listener (accepting is reading) or datagram socket
@@ -1711,11 +1711,12 @@ int sock_get_info(sock_t s, struct sock_info *out);
  * Sets who receives log messages. The default is nobody: then no message is even made.
  *
  * The logger is called on the thread where something happens, from any thread, also from several at once. It may use the
- * library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one.
+ * library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one:
+ * keep the old context until no other call is in progress. A message that there is no memory for is lost.
  *
  * @param logger or NULL for nobody
  * @param context handed to the logger
- * @return 0
+ * @return 0; SOCK_ENOMEM, and the logger is the one it was
  *
  * Never blocks; any thread. Since 0.1.
  */

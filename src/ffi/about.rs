@@ -6,8 +6,7 @@ use crate::net::error::Error;
 use crate::net::log::{self, Level};
 use crate::net::{information, registry};
 use crate::sys::socket::Family;
-use std::ffi::{CString, c_char, c_int, c_void};
-use std::sync::Arc;
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// What the library knows about a handle. The struct grows at its end.
 #[repr(C)]
@@ -99,27 +98,24 @@ pub type sock_logger = Option<unsafe extern "C" fn(level: c_int, message: *const
 /// Sets who receives log messages. The default is nobody: then no message is even made.
 ///
 /// The logger is called on the thread where something happens, from any thread, also from several at once. It may use the
-/// library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one.
+/// library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one:
+/// keep the old context until no other call is in progress. A message that there is no memory for is lost.
 ///
 /// @param logger or NULL for nobody
 /// @param context handed to the logger
-/// @return 0
+/// @return 0; SOCK_ENOMEM, and the logger is the one it was
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_set_logger(logger: sock_logger, context: *mut c_void) -> c_int {
     boundary("set_logger", Subject::Nothing, || {
+        let context = context as usize;
         log::set(logger.map(|logger| {
-            let context = context as usize;
-            let call = move |level: Level, message: &str| {
-                if let Ok(message) = CString::new(message) {
-                    // SAFETY: C vouches for its function and context, until it sets another.
-                    unsafe { logger(level as c_int, message.as_ptr(), context as *mut c_void) }
-                }
-            };
-            Arc::new(call) as log::Logger
-        }));
-        Ok(())
+            move |level: Level, message: &CStr| {
+                // SAFETY: C vouches for its function and context, until it sets another.
+                unsafe { logger(level as c_int, message.as_ptr(), context as *mut c_void) }
+            }
+        }))
     }) as c_int
 }
 

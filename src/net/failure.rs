@@ -91,11 +91,14 @@ fn keep(operation: &str, subject: Option<&dyn Display>, error: &Error) {
 pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
     keep(operation, subject, error);
     if log::enabled() && !error.would_block() {
+        let before = count();
         match subject {
             Some(subject) => log::say(Level::Error, format_args!("{operation} {subject}: {error}")),
             None => log::say(Level::Error, format_args!("{operation}: {error}")),
         }
-        keep(operation, subject, error); // the logger may have failed at something itself
+        // The logger may have failed at something itself.
+        keep(operation, subject, error);
+        record_count(before);
     }
 }
 

@@ -1,11 +1,14 @@
 //! Messages for a logger that the host program sets; without one nothing is made and nothing is said.
 
-use super::error::{Error, Fallible};
+use super::error::{Error, Fallible, Result};
 use crate::sys::Errno;
+use crate::sys::memory::boxed;
+use crate::sys::shared::Shared;
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::fmt::{Arguments, Write};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
 
 /// How much a message matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,20 +21,25 @@ pub enum Level {
     Information = 3,
 }
 
-pub type Logger = Arc<dyn Fn(Level, &str) + Send + Sync>;
+type Logger = Box<dyn Fn(Level, &CStr) + Send + Sync>;
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
-static LOGGER: RwLock<Option<Logger>> = RwLock::new(None);
+static LOGGER: RwLock<Option<Shared<Logger>>> = RwLock::new(None);
 
 thread_local! {
     /// The thread runs the logger.
     static LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-pub fn set(logger: Option<Logger>) {
+pub fn set(logger: Option<impl Fn(Level, &CStr) + Send + Sync + 'static>) -> Result<()> {
+    let logger = match logger {
+        Some(logger) => Some(Shared::new(boxed(logger)? as Logger)?),
+        None => None,
+    };
     let mut current = LOGGER.write().unwrap_or_else(|poisoned| poisoned.into_inner());
     ENABLED.store(logger.is_some(), Ordering::Relaxed);
     *current = logger;
+    Ok(())
 }
 
 pub fn enabled() -> bool {
@@ -39,15 +47,18 @@ pub fn enabled() -> bool {
 }
 
 /// Hands a message to the logger, holding no lock, so that the logger may use the library. What that brings about is not logged.
+/// Without the memory for it there is no message.
 pub fn say(level: Level, message: Arguments) {
     if !enabled() || LOGGING.get() {
         return;
     }
     let logger = LOGGER.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let mut text = Fallible(String::new());
-    if let (Some(logger), Ok(())) = (logger, text.write_fmt(message)) {
+    let written = text.write_fmt(message).and_then(|()| text.write_char('\0'));
+    let message = CStr::from_bytes_until_nul(text.0.as_bytes());
+    if let (Some(logger), Ok(()), Ok(message)) = (logger, written, message) {
         LOGGING.set(true);
-        logger(level, &text.0);
+        logger(level, message);
         LOGGING.set(false);
     }
 }

@@ -258,6 +258,7 @@ SCENARIO(server_with_threads)
 SCENARIO(server_with_fibers)
 SCENARIO(relayed)
 SCENARIO(file_sent)
+SCENARIO(logged)
 
 /* Two addresses, of which the preferred one refuses. */
 static void loop_open_by_name(void)
@@ -273,5 +274,6 @@ static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines),
     LOOP(half_close_and_reset), LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams),
     LOOP(unix_descriptors), LOOP(server_with_threads), LOOP(server_with_fibers), LOOP(relayed), LOOP(file_sent),
+    LOOP(logged),
 };
 TEST_MAIN(cases)

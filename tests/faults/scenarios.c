@@ -550,3 +550,34 @@ done:
 
 int64_t server_with_threads(void) { return serve(SOCK_THREADS); }
 int64_t server_with_fibers(void) { return serve(SOCK_FIBERS); }
+
+/* ---- the logger ---- */
+
+static void count_message(int level, const char *message, void *count)
+{
+    CHECK(level, ==, SOCK_LOG_ERROR);
+    CHECK(strlen(message), >, 0);
+    ++*(int *)count;
+}
+
+int64_t logged(void)
+{
+    char byte;
+    uint16_t port;
+    int messages = 0;
+    sock_t s = 0;
+    int listener = raw_listen(&port);
+    begin();
+    STEP(sock_set_logger(count_message, &messages));
+    STEP(s = sock_open("127.0.0.1", port_text(port), limits()));
+    STEP(sock_set_timeout(s, SOCK_READ, 0));
+    FAILS(SOCK_ETIMEDOUT, sock_read(s, &byte, 1));
+    FAILS(SOCK_EHANDLE, sock_close(3));
+    CHECK(messages, <=, 2);
+    if (patience_ms > 1000) CHECK(messages, ==, 2); /* all is well, and there is memory for messages */
+done:
+    close_handles(&s, 1);
+    CHECK(sock_set_logger(NULL, NULL), ==, 0);
+    close_plain(&listener, 1);
+    return first_code;
+}

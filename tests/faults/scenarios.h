@@ -27,5 +27,6 @@ int64_t server_with_threads(void);
 int64_t server_with_fibers(void);
 int64_t relayed(void);
 int64_t file_sent(void);
+int64_t logged(void);
 
 #endif
