@@ -247,7 +247,7 @@ fn parse_host(text: &[u8]) -> Result<Host> {
         [] => return Err(Error::invalid("the host is empty")),
         b"*" => return refuse("is not an address: pass NULL to mean every address"),
         [b'[', inside @ .., b']'] => {
-            let (ip, scope) = parse_ipv6(inside)?.ok_or_else(|| bad_ipv6(text))?;
+            let (ip, scope) = parse_ipv6(inside)?.ok_or_else(|| not_ipv6(text))?;
             return Ok(Host::Ip { ip: IpAddr::V6(ip), scope });
         }
         _ => {}
@@ -259,14 +259,24 @@ fn parse_host(text: &[u8]) -> Result<Host> {
         return Ok(Host::Ip { ip: IpAddr::V4(ip), scope: 0 });
     }
     if text.contains(&b':') {
-        let (ip, scope) = parse_ipv6(text)?.ok_or_else(|| bad_ipv6(text))?;
+        let (ip, scope) = parse_ipv6(text)?.ok_or_else(|| not_ipv6(text))?;
         return Ok(Host::Ip { ip: IpAddr::V6(ip), scope });
     }
     parse_name(text).map(Host::Name)
 }
 
-fn bad_ipv6(text: &[u8]) -> Error {
-    Error::text(Code::InvalidArgument, format_args!("host \"{}\" is not an IPv6 address", shown(text)))
+/// What is wrong with a host that has colons.
+fn not_ipv6(text: &[u8]) -> Error {
+    let what = if carries_port(text) { "already has a port: pass NULL as the port" } else { "is not an IPv6 address" };
+    Error::text(Code::InvalidArgument, format_args!("host \"{}\" {what}", shown(text)))
+}
+
+/// Whether a host is meant as `host:port` or `[address]:port`.
+fn carries_port(text: &[u8]) -> bool {
+    let mut halves = text.rsplitn(2, |byte| *byte == b':');
+    let (port, host) = (halves.next().unwrap_or(text), halves.next().unwrap_or(b"::"));
+    let alone = !host.contains(&b':') || host.starts_with(b"[") && host.ends_with(b"]");
+    alone && !port.is_empty() && port.iter().all(u8::is_ascii_digit)
 }
 
 /// An IPv6 literal with an optional `%scope`; None if it is none.

@@ -116,6 +116,32 @@ static void what_only_looks_like_an_address_is_refused(void)
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) refuse_address(hosts[i], "80", SOCK_EINVAL);
 }
 
+static void expect_words(int64_t result, const char *words)
+{
+    CHECK(result, ==, SOCK_EINVAL);
+    context("%s", sock_last_error());
+    CHECK(strstr(sock_last_error(), words) != NULL, ==, true);
+    context(NULL);
+}
+
+static void a_port_given_twice_is_told(void)
+{
+    const char *hosts[] = { "localhost:80", "127.0.0.1:8080", "example.com:1", "[::1]:80", ":80" };
+    const char *told = "already has a port";
+    sock_address out;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        expect_words(sock_open(hosts[i], "80", NULL), told);
+        expect_words(sock_listen(hosts[i], "80", NULL), told);
+        expect_words(sock_udp_open(hosts[i], "80", NULL), told);
+        expect_words(sock_udp_bind(hosts[i], "http", NULL), told);
+        expect_words(sock_resolve(hosts[i], "80", NULL, &out, 1), told);
+        expect_words(sock_address_parse(hosts[i], "80", &out), told);
+    }
+    const char *others[] = { "::1::80", "1:2:3:80", "a:b", "12345::", "[::1]:" };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        expect_words(sock_open(others[i], "80", NULL), "is not an IPv6 address");
+}
+
 static void names_and_labels_have_limits(void)
 {
     size_t lengths[] = { 254, 255, 256, 1024, 1 << 20 };
@@ -372,6 +398,7 @@ static const test_case cases[] = {
     CASE(a_missing_pointer_names_itself),
     CASE(impossible_sizes_are_refused),
     CASE(what_only_looks_like_an_address_is_refused),
+    CASE(a_port_given_twice_is_told),
     CASE(names_and_labels_have_limits),
     CASE(ports_are_numbers_from_0_to_65535_or_known_names),
     CASE(port_0_is_for_listening_only),
