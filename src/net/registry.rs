@@ -261,13 +261,17 @@ pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
     slot.sides[0].gate.is_of(tag).then_some(&slot.sides)
 }
 
-/// A worker ends: the sockets that are registered with it find another, where fibers wait for them.
+/// A worker ends: its fibers, which are no more, leave the lists that they have stayed on, and the sockets that are registered
+/// with it find another worker, where fibers wait for them.
 pub fn unregister_all(reactor: &Shared<Reactor>) {
     let made = NEXT_CHUNK.load(Ordering::Acquire) * CHUNK as u32;
-    for slot in (0..made).filter_map(slot).filter(|slot| slot.socket.unregister(reactor)) {
+    for slot in (0..made).filter_map(slot) {
+        let registered = slot.socket.unregister(reactor);
         for side in &slot.sides {
             side.waiters.evict(|waker| matches!(waker, Waker::Fiber(ticket) if ticket.is_of(reactor)));
-            side.waiters.alarm();
+            if registered {
+                side.waiters.alarm();
+            }
         }
     }
 }

@@ -112,6 +112,9 @@ impl<W: Wake> Waiters<W> {
 
     /// The residents that `gone` says are gone leave the list.
     pub fn evict(&self, gone: impl Fn(&W) -> bool) {
+        if self.resident.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         self.with(|list| {
             let mark = self.resident.load(Ordering::SeqCst);
             if mark != 0 && list.iter().any(|(waiter, _)| waiter.mark() == mark && gone(waiter)) {

@@ -44,8 +44,6 @@ pub struct Reactor {
     generation: u32,
     /// Tells it apart from all others; not 0.
     serial: u32,
-    /// How many sockets are registered with it.
-    registered: AtomicUsize,
     /// How many connections it has, or is about to get.
     pub load: AtomicUsize,
 }
@@ -58,7 +56,6 @@ impl Reactor {
             inbox: Inbox::new(),
             generation: process::generation(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed).max(1),
-            registered: AtomicUsize::new(0),
             load: AtomicUsize::new(0),
         };
         epoll::add(reactor.epoll.as_raw_fd(), reactor.event.descriptor(), epoll::IN | epoll::EDGE, WAKE)?;
@@ -82,7 +79,6 @@ impl Reactor {
         if self.generation == process::generation() {
             let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
         }
-        self.registered.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -268,9 +264,7 @@ fn register_here(pinned: &Pinned) -> Result<()> {
                 Err(Errno::EEXIST) => epoll::modify(reactor.epoll.as_raw_fd(), descriptor, events, pinned.handle() as u64),
                 result => result,
             }
-            .map_err(watch_error)?;
-            reactor.registered.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+            .map_err(watch_error)
         }),
         None => Ok(()),
     }
@@ -375,7 +369,7 @@ impl Worker {
             }
             self.wait(host, &mut happenings);
         };
-        if stayed && self.reactor.registered.load(Ordering::Relaxed) > 0 {
+        if stayed {
             registry::unregister_all(&self.reactor);
         }
         stayed

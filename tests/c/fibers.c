@@ -446,6 +446,38 @@ static void a_socket_outlives_the_worker_that_watched_it(void)
     for (int i = 0; i < 100; i++) close_pair(others[i]);
 }
 
+/* A fiber that has waited for a socket which another server's worker watches keeps nothing of its own worker alive. */
+static void a_worker_goes_though_a_socket_was_waited_for_on_another(void)
+{
+    static char sink[4 << 20];
+    shared first = { .entered = 0 }, second = { .entered = 0 };
+    tcp_pair(first.pair);
+    memcpy(second.pair, first.pair, sizeof first.pair);
+    served a = serve_on(1, read_shared, &first, 0);
+    int to_a = raw_connect(a.port);
+    WAIT_UNTIL(atomic_load(&first.entered) == 1);
+    /* What this thread waits with is there from its first wait on. */
+    CHECK(sock_set_timeout(first.pair[1], SOCK_READ, 1), ==, 0);
+    CHECK(sock_read(first.pair[1], sink, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_set_timeout(first.pair[1], SOCK_READ, SOCK_FOREVER), ==, 0);
+    int before = open_descriptors();
+    served b = serve_on(1, write_shared, &second, 0);
+    int to_b = raw_connect(b.port);
+    WAIT_UNTIL(atomic_load(&second.entered) == 1);
+    CHECK(sock_read_exact(first.pair[1], sink, sizeof sink), ==, sizeof sink);
+    CHECK(sock_server_stop(b.server, SOCK_FOREVER), ==, 0);
+    CHECK(atomic_load(&second.result), ==, sizeof sink);
+    CHECK(sock_close(b.server), ==, 0);
+    raw_close(to_b);
+    WAIT_UNTIL(open_descriptors() == before);
+    CHECK(sock_write(first.pair[1], "x", 1), ==, 1);
+    CHECK(sock_server_stop(a.server, SOCK_FOREVER), ==, 0);
+    CHECK(atomic_load(&first.result), ==, 1);
+    CHECK(sock_close(a.server), ==, 0);
+    raw_close(to_a);
+    close_pair(first.pair);
+}
+
 static void datagrams_both_ways(sock_t connection, void *context)
 {
     sock_t *bound = context;
@@ -816,6 +848,7 @@ static const test_case cases[] = {
     CASE(every_way_of_reading_hears_of_new_data),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(a_socket_outlives_the_worker_that_watched_it),
+    CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),
     CASE(fibers_wait_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
