@@ -162,7 +162,7 @@ static void names_and_labels_have_limits(void)
 static void ports_are_numbers_from_0_to_65535_or_known_names(void)
 {
     const char *bad[] = { "-1", "65536", "99999", "2147483647", "-2147483648", "4294967376", "18446744073709551696",
-                          "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01", "080", "00" };
+                          "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01", "080", "00", "-http", "_http", "8-0", "1.2" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuse_address("127.0.0.1", bad[i], SOCK_EINVAL);
     refuse_address("127.0.0.1", "a-service-whose-name-has-33-bytes", SOCK_ETOOLONG);
     CHECK(sock_open("127.0.0.1", "0x50", NULL), ==, SOCK_ENOSERVICE); /* a name, but nobody's */
@@ -202,6 +202,18 @@ static void a_missing_host_or_port_is_told(void)
     CHECK(strstr(sock_last_error(), "neither host nor port") != NULL, ==, true);
     CHECK(sock_open(NULL, "no-such-service", NULL), ==, SOCK_ENOSERVICE);
     CHECK(strstr(sock_last_error(), " :no-such-service") != NULL, ==, true);
+}
+
+static void a_long_host_is_shown_cut(void)
+{
+    char host[400];
+    for (size_t length = 300; length <= 301; length++) {
+        memset(host, 'a', sizeof host);
+        host[length] = '\0';
+        CHECK(sock_open(host, "80", NULL), ==, SOCK_ETOOLONG);
+        CHECK(strstr(sock_last_error(), "aaa\u2026:80") != NULL, ==, length > 300);
+        CHECK(strstr(sock_last_error(), "aaa:80") != NULL, ==, length <= 300);
+    }
 }
 
 static void an_address_in_one_text_must_be_whole(void)
@@ -404,6 +416,7 @@ static const test_case cases[] = {
     CASE(port_0_is_for_listening_only),
     CASE(unix_hosts_take_no_port_and_have_limits),
     CASE(a_missing_host_or_port_is_told),
+    CASE(a_long_host_is_shown_cut),
     CASE(an_address_in_one_text_must_be_whole),
     CASE(option_sizes_are_checked),
     CASE(a_short_struct_is_not_read_past_its_size),

@@ -634,12 +634,14 @@ static void a_handle_in_use_is_not_released(void)
     call_start(&write);
     call_wait_asleep(&write);
     CHECK(sock_release_fd(pair[0]), ==, SOCK_EBUSY);
+    CHECK(strstr(sock_last_error(), "another call") != NULL, ==, true);
     CHECK(sock_cancel(pair[0]), ==, 0);
     CHECK(call_join(&write), ==, SOCK_ECANCELED);
     /* Read-ahead would be lost. */
     CHECK(sock_write(pair[1], "a\nbc", 4), ==, 4);
     CHECK(sock_read_line(pair[0], buffer, 8), ==, 1);
     CHECK(sock_release_fd(pair[0]), ==, SOCK_EBUSY);
+    CHECK(strstr(sock_last_error(), "read ahead") != NULL, ==, true);
     CHECK(sock_read(pair[0], buffer, 8), ==, 2);
     int fd = sock_release_fd(pair[0]);
     CHECK(fd, >=, 0);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "harness.h"
 
@@ -268,6 +269,44 @@ static void a_daemon_uses_handles_from_before_and_after(void)
 }
 
 /* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
+/* A call that was under way at the fork never ends in the child; closing there lets go of the connection all the same, and keeps the
+ * descriptor's number from being used for something else. */
+static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    int closed[2], done[2];
+    make(pair);
+    CHECK(pipe2(closed, O_CLOEXEC) | pipe2(done, O_CLOEXEC), ==, 0);
+    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&reader);
+    call_wait_asleep(&reader);
+    pid_t child = fork_child();
+    if (child == 0) {
+        struct stat status;
+        int fd = sock_fd(pair[0]);
+        close(done[1]);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(fstat(fd, &status), ==, 0);
+        CHECK(S_ISSOCK(status.st_mode), ==, 0);
+        CHECK(write(closed[1], "c", 1), ==, 1);
+        CHECK(read(done[0], &byte, 1), ==, 0); /* the child outlives the connection */
+        leave_child();
+    }
+    close(done[0]);
+    CHECK(read(closed[0], &byte, 1), ==, 1);
+    CHECK(sock_cancel(pair[0]), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ECANCELED);
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 0);
+    CHECK(sock_close(pair[1]), ==, 0);
+    close(done[1]);
+    CHECK(child_status(child), ==, 0);
+    close(closed[0]);
+    close(closed[1]);
+}
+OVER_BOTH(closing_in_the_child_lets_go_though_a_call_was_under_way)
+
 static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
 {
     sock_t s;
@@ -302,5 +341,6 @@ static const test_case cases[] = {
     CASE(starting_programs_disturbs_no_handle),
     CASE(a_daemon_uses_handles_from_before_and_after),
     CASE(a_forked_copy_keeps_the_connection_until_it_is_closed_too),
+    BOTH_CASES(closing_in_the_child_lets_go_though_a_call_was_under_way),
 };
 TEST_MAIN(cases)
