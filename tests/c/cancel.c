@@ -8,25 +8,13 @@
 #include <unistd.h>
 #include "harness.h"
 
-static char data[8 << 20];
-
-typedef struct blocking {
-    const char *name;
-    int64_t (*run)(call *c);
-    size_t size;
-} blocking;
-
-static const blocking all_blocking[] = {
-    { "read", call_read, 1 },       { "read_exact", call_read_exact, 100 }, { "read_line", call_read_line, 100 },
-    { "peek", call_peek, 1 },       { "readv", call_readv, 1 },             { "write", call_write, sizeof data },
-    { "writev", call_writev, sizeof data },
-};
+static char data[BLOCKING_SIZE];
 
 static void cancel_ends_every_blocked_transfer_within_50_ms(make_pair make)
 {
     enum { TRIES = 5 };
-    for (size_t i = 0; i < sizeof all_blocking / sizeof *all_blocking; i++) {
-        const blocking *b = &all_blocking[i];
+    for (int i = 0; i < BLOCKING_CALLS; i++) {
+        const blocking_call *b = &blocking_calls[i];
         int64_t took[TRIES];
         context("%s", b->name);
         for (int try = 0; try < TRIES; try++) {
@@ -38,7 +26,7 @@ static void cancel_ends_every_blocked_transfer_within_50_ms(make_pair make)
             int64_t began = now_us();
             CHECK(sock_cancel(pair[0]), ==, 0);
             CHECK(call_join(&c), ==, SOCK_ECANCELED);
-            took[try] = c.ended_us - began;
+            took[try] = call_ended_after_us(&c, began);
             free(c.buffer);
             close_pair(pair);
         }
@@ -65,9 +53,9 @@ static void cancel_is_sticky_for_whatever_would_wait(make_pair make)
     CHECK(sock_cancel(pair[0]), ==, 0);
     fill(pair[0]);
     for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < sizeof all_blocking / sizeof *all_blocking; i++) {
-            context("%s", all_blocking[i].name);
-            call c = { .run = all_blocking[i].run, .socket = pair[0], .buffer = data, .size = all_blocking[i].size };
+        for (int i = 0; i < BLOCKING_CALLS; i++) {
+            context("%s", blocking_calls[i].name);
+            call c = { .run = blocking_calls[i].run, .socket = pair[0], .buffer = data, .size = blocking_calls[i].size };
             CHECK(c.run(&c), ==, SOCK_ECANCELED);
         }
         CHECK(sock_cancel(pair[0]), ==, 0);
@@ -98,21 +86,12 @@ OVER_BOTH(what_need_not_wait_is_done_after_cancel)
 
 static void cancel_reaches_calls_that_wait_for_their_turn(make_pair make)
 {
-    enum { THREADS = 6 };
     sock_t pair[2];
-    call calls[THREADS];
+    call crowd[CROWD];
     make(pair);
-    for (int i = 0; i < THREADS; i++) {
-        calls[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = pair[0], .size = 16 << 20 };
-        calls[i].buffer = calloc(1, calls[i].size);
-        call_start(&calls[i]);
-    }
-    for (int i = 0; i < THREADS; i++) call_wait_asleep(&calls[i]);
+    crowd_start(crowd, pair[0]);
     CHECK(sock_cancel(pair[0]), ==, 0);
-    for (int i = 0; i < THREADS; i++) {
-        CHECK(call_join(&calls[i]), ==, SOCK_ECANCELED);
-        free(calls[i].buffer);
-    }
+    crowd_join(crowd, SOCK_ECANCELED);
     close_pair(pair);
 }
 OVER_BOTH(cancel_reaches_calls_that_wait_for_their_turn)

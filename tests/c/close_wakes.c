@@ -8,19 +8,7 @@
 #include <unistd.h>
 #include "harness.h"
 
-static char data[8 << 20];
-
-typedef struct blocking {
-    const char *name;
-    int64_t (*run)(call *c);
-    size_t size;
-} blocking;
-
-static const blocking all_blocking[] = {
-    { "read", call_read, 1 },       { "read_exact", call_read_exact, 100 }, { "read_line", call_read_line, 100 },
-    { "peek", call_peek, 1 },       { "readv", call_readv, 1 },             { "write", call_write, sizeof data },
-    { "writev", call_writev, sizeof data },
-};
+static char data[BLOCKING_SIZE];
 
 enum { TRIES = 5, LIMIT_US = 50000 };
 
@@ -28,11 +16,11 @@ static void expect_woken_by_close(call *c, sock_t s, int64_t *woke_us, int64_t *
 {
     call_start(c);
     call_wait_asleep(c);
-    int64_t began = now_us();
+    stopwatch watch = start_watch();
     CHECK(sock_close(s), ==, 0);
-    *close_us = now_us() - began;
+    *close_us = watch_us(&watch);
     CHECK(call_join(c), ==, SOCK_ECLOSED);
-    *woke_us = c->ended_us - began;
+    *woke_us = call_ended_after_us(c, watch.began_us);
     CHECK(sock_close(s), ==, SOCK_EHANDLE);
 }
 
@@ -45,8 +33,8 @@ static void expect_quick(int64_t *woke_us, int64_t *close_us)
 
 static void close_ends_every_blocked_transfer(make_pair make)
 {
-    for (size_t i = 0; i < sizeof all_blocking / sizeof *all_blocking; i++) {
-        const blocking *b = &all_blocking[i];
+    for (int i = 0; i < BLOCKING_CALLS; i++) {
+        const blocking_call *b = &blocking_calls[i];
         int64_t woke[TRIES], closing[TRIES];
         context("%s", b->name);
         for (int try = 0; try < TRIES; try++) {
@@ -117,7 +105,7 @@ static void close_ends_all_of_eight_accepts(void)
     CHECK(sock_close(listener), ==, 0);
     for (int i = 0; i < THREADS; i++) {
         CHECK(call_join(&calls[i]), ==, SOCK_ECLOSED);
-        took[i] = calls[i].ended_us - began;
+        took[i] = call_ended_after_us(&calls[i], began);
     }
     if (!under_memcheck()) CHECK(median(took, THREADS), <, LIMIT_US);
     CHECK(sock_accept(listener), ==, SOCK_EHANDLE);
@@ -126,21 +114,12 @@ static void close_ends_all_of_eight_accepts(void)
 /* Also those that only wait for their turn to write or to read. */
 static void close_ends_calls_that_wait_for_their_turn(make_pair make)
 {
-    enum { THREADS = 6 };
     sock_t pair[2];
-    call calls[THREADS];
+    call crowd[CROWD];
     make(pair);
-    for (int i = 0; i < THREADS; i++) {
-        calls[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = pair[0], .size = 16 << 20 };
-        calls[i].buffer = calloc(1, calls[i].size);
-        call_start(&calls[i]);
-    }
-    for (int i = 0; i < THREADS; i++) call_wait_asleep(&calls[i]);
+    crowd_start(crowd, pair[0]);
     CHECK(sock_close(pair[0]), ==, 0);
-    for (int i = 0; i < THREADS; i++) {
-        CHECK(call_join(&calls[i]), ==, SOCK_ECLOSED);
-        free(calls[i].buffer);
-    }
+    crowd_join(crowd, SOCK_ECLOSED);
     CHECK(sock_close(pair[1]), ==, 0);
 }
 OVER_BOTH(close_ends_calls_that_wait_for_their_turn)

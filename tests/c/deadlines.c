@@ -54,11 +54,11 @@ static void expect_timeouts(make_pair make, int (*set)(sock_t, int, int64_t), in
         make(pair);
         fill(pair[0]);
         context("%s, %lld ms", w->name, (long long)ms);
-        int64_t began = now_us();
+        stopwatch watch = start_watch();
         CHECK(set(pair[0], w->direction, ms), ==, 0);
         CHECK(w->run(pair[0]), ==, SOCK_ETIMEDOUT);
-        late[i] = now_us() - began - ms * 1000;
-        CHECK(late[i], >=, 0);
+        CHECK(now_us() - watch.began_us, >=, ms * 1000);
+        late[i] = watch_us(&watch) - ms * 1000;
         close_pair(pair);
     }
     context("the middle of all, %lld ms", (long long)ms);
@@ -95,9 +95,9 @@ static void accept_ends_at_timeout_and_deadline(void)
 
 static int64_t poll_alone(int64_t ms)
 {
-    int64_t began = now_us();
+    stopwatch watch = start_watch();
     CHECK(poll(NULL, 0, (int)ms), ==, 0);
-    return now_us() - began - ms * 1000;
+    return watch_us(&watch) - ms * 1000;
 }
 
 /* Short waits are short: no tick of the kernel's timer is added to what poll alone needs on this machine now. */
@@ -112,10 +112,10 @@ static void short_timeouts_are_exact(void)
         CHECK(sock_set_timeout(pair[0], SOCK_READ, ms), ==, 0);
         for (int i = 0; i < TRIES; i++) {
             late_alone[i] = poll_alone(ms);
-            int64_t began = now_us();
+            stopwatch watch = start_watch();
             CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
-            late[i] = now_us() - began - ms * 1000;
-            CHECK(late[i], >=, 0);
+            CHECK(now_us() - watch.began_us, >=, ms * 1000);
+            late[i] = watch_us(&watch) - ms * 1000;
         }
         if (!under_memcheck()) CHECK(median(late, TRIES), <=, median(late_alone, TRIES) + 3000);
     }
@@ -324,22 +324,25 @@ OVER_BOTH(a_deadline_ends_one_direction_only)
 /* Another thread's change reaches a call that already waits, whether it makes the limit sooner or later. */
 static void changes_reach_calls_that_already_wait(make_pair make)
 {
-    sock_t pair[2];
-    char byte;
-    int64_t first_limit = under_memcheck() ? 2000 : 1000; /* comfortably after the reader is seen asleep */
+    enum { FIRST_LIMIT = 3000 }; /* comfortably after the readers are seen asleep */
     int (*setters[])(sock_t, int, int64_t) = { sock_set_timeout, sock_set_deadline };
+    sock_t pairs[2][2];
+    call readers[2];
+    char bytes[2];
     for (int i = 0; i < 2; i++) {
-        make(pair);
-        call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-        CHECK(setters[i](pair[0], SOCK_READ, first_limit), ==, 0);
-        call_start(&reader);
-        call_wait_asleep(&reader);
-        CHECK(setters[i](pair[0], SOCK_READ, SOCK_FOREVER), ==, 0);
-        sleep_ms(first_limit + 100); /* the first limit passes, and must not end the call */
-        CHECK(atomic_load(&reader.done), ==, 0);
-        CHECK(setters[i](pair[0], SOCK_READ, 1), ==, 0);
-        CHECK(call_join(&reader), ==, SOCK_ETIMEDOUT);
-        close_pair(pair);
+        make(pairs[i]);
+        readers[i] = (call){ .run = call_read, .socket = pairs[i][0], .buffer = &bytes[i], .size = 1 };
+        CHECK(setters[i](pairs[i][0], SOCK_READ, FIRST_LIMIT), ==, 0);
+        call_start(&readers[i]);
+        call_wait_asleep(&readers[i]);
+        CHECK(setters[i](pairs[i][0], SOCK_READ, SOCK_FOREVER), ==, 0);
+    }
+    sleep_ms(FIRST_LIMIT + 100); /* the first limit passes, and must not end the calls */
+    for (int i = 0; i < 2; i++) {
+        CHECK(atomic_load(&readers[i].done), ==, 0);
+        CHECK(setters[i](pairs[i][0], SOCK_READ, 1), ==, 0);
+        CHECK(call_join(&readers[i]), ==, SOCK_ETIMEDOUT);
+        close_pair(pairs[i]);
     }
 }
 OVER_BOTH(changes_reach_calls_that_already_wait)
@@ -383,7 +386,7 @@ static void a_deadline_set_elsewhere_wakes_within_50_ms(make_pair make)
         int64_t set_at = now_us();
         CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
         CHECK(call_join(&reader), ==, SOCK_ETIMEDOUT);
-        took[i] = reader.ended_us - set_at;
+        took[i] = call_ended_after_us(&reader, set_at);
         close_pair(pair);
     }
     if (!under_memcheck()) CHECK(median(took, TRIES), <, 50000);
@@ -478,12 +481,12 @@ static void signals_do_not_lengthen_the_wait(make_pair make)
     struct itimerval storm = { { 0, 1000 }, { 0, 1000 } }, calm = { { 0, 0 }, { 0, 0 } };
     int64_t took[5];
     for (int i = 0; i < 5; i++) {
-        int64_t began = now_us();
+        stopwatch watch = start_watch();
         CHECK(setitimer(ITIMER_REAL, &storm, NULL), ==, 0);
         CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
         CHECK(setitimer(ITIMER_REAL, &calm, NULL), ==, 0);
-        took[i] = now_us() - began;
-        CHECK(took[i], >=, 200000);
+        CHECK(now_us() - watch.began_us, >=, 200000);
+        took[i] = watch_us(&watch);
     }
     if (!under_memcheck()) CHECK(median(took, 5), <, 250000);
     close_pair(pair);
@@ -509,7 +512,7 @@ static void a_stopped_process_times_out_soon_after_it_goes_on(void)
 }
 
 typedef struct sleeper {
-    int64_t ms, took_us;
+    int64_t ms, late_us;
 } sleeper;
 
 static void *time_out(void *argument)
@@ -518,10 +521,11 @@ static void *time_out(void *argument)
     sock_t pair[2];
     char byte;
     unix_pair(pair);
-    int64_t began = now_us();
+    stopwatch watch = start_watch();
     CHECK(sock_set_deadline(pair[0], SOCK_READ, who->ms), ==, 0);
     CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
-    who->took_us = now_us() - began;
+    CHECK(now_us() - watch.began_us, >=, who->ms * 1000);
+    who->late_us = watch_us(&watch) - who->ms * 1000;
     close_pair(pair);
     return NULL;
 }
@@ -534,15 +538,15 @@ static void many_deadlines_at_once_come_each_in_its_time(void)
     int count = under_memcheck() ? 20 : SLEEPERS;
     int64_t late[SLEEPERS];
     for (int i = 0; i < count; i++) {
-        sleepers[i].ms = 50 + i * 7919 % 300;
+        sleepers[i].ms = 50 + i * 7919 % 1000;
         threads[i] = start_thread(time_out, &sleepers[i]);
     }
     for (int i = 0; i < count; i++) {
         join_thread(threads[i]);
-        late[i] = sleepers[i].took_us - sleepers[i].ms * 1000;
-        CHECK(late[i], >=, 0);
+        late[i] = sleepers[i].late_us;
     }
-    if (!under_memcheck()) CHECK(median(late, (size_t)count), <, 20000);
+    /* If all ended with the last of them, the middle one would be 500 ms late. */
+    if (!under_memcheck()) CHECK(median(late, (size_t)count), <, 100000);
 }
 
 static const test_case cases[] = {

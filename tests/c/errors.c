@@ -79,7 +79,7 @@ static void the_text_names_operation_target_and_cause(void)
 {
     uint16_t port;
     char target[32];
-    raw_close(raw_listen(&port));
+    int reserved = raw_reserve(&port);
     snprintf(target, sizeof target, "127.0.0.1:%u", (unsigned)port);
     CHECK(sock_open("127.0.0.1", port_text(port), NULL), ==, SOCK_ECONNREFUSED);
     CHECK(strncmp(sock_last_error(), "open ", 5), ==, 0);
@@ -87,6 +87,7 @@ static void the_text_names_operation_target_and_cause(void)
     CHECK(strstr(sock_last_error(), "connection refused") != NULL, ==, true);
     CHECK(strchr(sock_last_error(), '\n') == NULL, ==, true);
     CHECK(sock_last_errno(), ==, ECONNREFUSED);
+    raw_close(reserved);
 
     sock_t s;
     int peer;

@@ -638,7 +638,7 @@ bool raw_readable(int fd, int timeout_ms)
 
 const char *own_loopback(void)
 {
-    static char text[24];
+    static _Thread_local char text[24];
     unsigned id = (unsigned)getpid();
     snprintf(text, sizeof text, "127.%u.%u.%u", 128 + (id >> 16 & 63), id >> 8 & 255, id & 255);
     return text;
@@ -744,6 +744,71 @@ int64_t fill(sock_t s)
         }
     }
     return sum;
+}
+
+/* ---- calls that wait ---- */
+
+const blocking_call blocking_calls[BLOCKING_CALLS] = {
+    { "read", call_read, 1, false },
+    { "read_exact", call_read_exact, 100, false },
+    { "read_line", call_read_line, 100, false },
+    { "peek", call_peek, 1, false },
+    { "readv", call_readv, 1, false },
+    { "write", call_write, BLOCKING_SIZE, true },
+    { "writev", call_writev, BLOCKING_SIZE, true },
+};
+
+void crowd_start(call crowd[CROWD], sock_t s)
+{
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = (call){ .run = i % 2 ? call_write : call_read_exact, .socket = s, .size = BLOCKING_SIZE };
+        crowd[i].buffer = calloc(1, crowd[i].size);
+        call_start(&crowd[i]);
+    }
+    for (int i = 0; i < CROWD; i++) call_wait_asleep(&crowd[i]);
+}
+
+void crowd_join(call crowd[CROWD], int64_t expected)
+{
+    for (int i = 0; i < CROWD; i++) {
+        CHECK(call_join(&crowd[i]), ==, expected);
+        free(crowd[i].buffer);
+    }
+}
+
+/* ---- servers ---- */
+
+served serve_with(sock_handler handler, void *context, const sock_server_options *options)
+{
+    served s = { .listener = listen_local() };
+    s.port = port_of(s.listener);
+    s.server = sock_serve(s.listener, handler, context, options);
+    CHECK(s.server, >, 0);
+    return s;
+}
+
+sock_server_info server_info(sock_t server)
+{
+    sock_server_info info = { .size = sizeof info };
+    CHECK(sock_get_server_info(server, &info), ==, 0);
+    return info;
+}
+
+void echo_handler(sock_t connection, void *unused)
+{
+    char buffer[256];
+    int64_t length;
+    (void)unused;
+    while ((length = sock_read(connection, buffer, sizeof buffer)) > 0)
+        if (sock_write(connection, buffer, (size_t)length) < 0) return;
+}
+
+void raw_echoes(int fd, const char *text)
+{
+    char answer[256];
+    raw_send(fd, text, strlen(text));
+    raw_receive(fd, answer, strlen(text));
+    CHECK(memcmp(answer, text, strlen(text)), ==, 0);
 }
 
 /* ---- bytes ---- */

@@ -164,6 +164,31 @@ void unix_pair(sock_t pair[2]);
 #define BOTH_CASES(test) CASE(test##_over_tcp), CASE(test##_over_unix)
 void close_pair(sock_t pair[2]);
 
+/* The calls that wait for the other side, each with a size that it cannot finish at once; those that write need so many bytes. */
+typedef struct blocking_call {
+    const char *name;
+    int64_t (*run)(call *);
+    size_t size;
+    bool writes;
+} blocking_call;
+enum { BLOCKING_CALLS = 7, BLOCKING_SIZE = 8 << 20 };
+extern const blocking_call blocking_calls[BLOCKING_CALLS];
+
+/* Readers and writers of one connection, all asleep: one of each in the kernel, the others for their turn. */
+enum { CROWD = 6 };
+void crowd_start(call crowd[CROWD], sock_t s);
+void crowd_join(call crowd[CROWD], int64_t expected);
+
+/* A server on a listener of its own, at 127.0.0.1. */
+typedef struct served {
+    sock_t listener, server;
+    uint16_t port;
+} served;
+served serve_with(sock_handler handler, void *context, const sock_server_options *options);
+sock_server_info server_info(sock_t server);
+void echo_handler(sock_t connection, void *unused);
+void raw_echoes(int fd, const char *text);    /* a client of it */
+
 /* Bytes that tell where in a stream they were. */
 void pattern(void *buffer, size_t size, uint64_t offset);
 size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset); /* index of the first wrong byte, or size */

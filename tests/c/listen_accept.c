@@ -49,16 +49,18 @@ static void an_address_in_use_is_refused(void)
 /* The side that closes first keeps its port in TIME_WAIT; a server restarts all the same. */
 static void a_port_can_be_listened_on_again_at_once(void)
 {
-    sock_t listener = listen_local();
+    const char *host = own_loopback();
+    sock_t listener = sock_listen(host, "0", NULL);
     uint16_t port = port_of(listener);
     for (int i = 0; i < 20; i++) {
-        sock_t client = open_local(listener), accepted = sock_accept(listener);
+        sock_t client = sock_open(host, port_text(port), NULL), accepted = sock_accept(listener);
         char byte;
+        CHECK(client, >, 0);
         CHECK(sock_close(accepted), ==, 0);
         CHECK(sock_read(client, &byte, 1), ==, 0);
         CHECK(sock_close(client), ==, 0);
         CHECK(sock_close(listener), ==, 0);
-        listener = sock_listen("127.0.0.1", port_text(port), NULL);
+        listener = sock_listen(host, port_text(port), NULL);
         CHECK(listener, >, 0);
     }
     CHECK(sock_close(listener), ==, 0);
@@ -117,11 +119,16 @@ static void no_host_means_every_address_of_both_families(void)
 static void v6_only_leaves_the_port_to_ipv4(void)
 {
     if (!have_ipv6()) skip("there is no IPv6 here");
-    sock_t v6 = sock_listen("::", "0", SOCK_OPTIONS(.v6_only = SOCK_ON));
-    CHECK(v6, >, 0);
-    const char *port = port_text(port_of(v6));
-    CHECK(sock_open("127.0.0.1", port, NULL), ==, SOCK_ECONNREFUSED);
-    sock_t v4 = sock_listen("0.0.0.0", port, NULL);
+    sock_t v6, v4;
+    const char *port;
+    for (int tries = 0;; tries++) {
+        v6 = sock_listen("::", "0", SOCK_OPTIONS(.v6_only = SOCK_ON));
+        CHECK(v6, >, 0);
+        port = port_text(port_of(v6));
+        v4 = sock_listen("0.0.0.0", port, NULL);
+        if (v4 != SOCK_EADDRINUSE || tries == 20) break; /* another process may have the port for IPv4 */
+        CHECK(sock_close(v6), ==, 0);
+    }
     CHECK(v4, >, 0);
     sock_t client = sock_open("127.0.0.1", port, NULL), accepted = sock_accept(v4);
     CHECK(client, >, 0);
@@ -274,7 +281,7 @@ static void *accept_until_closed(void *argument)
         CHECK(sock_close(s), ==, 0);
         atomic_fetch_add(a->accepted, 1);
     }
-    CHECK(s, ==, SOCK_ECLOSED);
+    CHECK(s == SOCK_ECLOSED || s == SOCK_EHANDLE, ==, true); /* the latter where it was on its way to the next accept */
     return NULL;
 }
 
@@ -292,8 +299,6 @@ static void each_client_is_accepted_once_by_one_of_many(void)
         CHECK(sock_close(client), ==, 0);
     }
     WAIT_UNTIL(atomic_load(&accepted) == CLIENTS);
-    /* All are asleep in accept again, and all are told. */
-    sleep_ms(5);
     CHECK(sock_close(a.listener), ==, 0);
     for (int i = 0; i < THREADS; i++) join_thread(threads[i]);
     CHECK(atomic_load(&accepted), ==, CLIENTS);
@@ -302,19 +307,22 @@ static void each_client_is_accepted_once_by_one_of_many(void)
 static void closing_a_listener_frees_the_port_and_its_queue(void)
 {
     enum { QUEUED = 5 };
-    sock_t listener = listen_local();
+    const char *host = own_loopback();
+    sock_t listener = sock_listen(host, "0", NULL), clients[QUEUED];
     uint16_t port = port_of(listener);
-    int clients[QUEUED];
-    for (int i = 0; i < QUEUED; i++) clients[i] = raw_connect(port);
+    for (int i = 0; i < QUEUED; i++) {
+        clients[i] = sock_open(host, port_text(port), NULL);
+        CHECK(clients[i], >, 0);
+    }
     CHECK(sock_close(listener), ==, 0);
     for (int i = 0; i < QUEUED; i++) {
-        CHECK(raw_readable(clients[i], 10000), ==, true);
-        int64_t end = raw_drain(clients[i]);
-        CHECK(end == 0 || end == -ECONNRESET, ==, true);
-        raw_close(clients[i]);
+        char byte;
+        int64_t end = sock_read(clients[i], &byte, 1);
+        CHECK(end == 0 || end == SOCK_ECONNRESET, ==, true);
+        CHECK(sock_close(clients[i]), ==, 0);
     }
-    CHECK(sock_open("127.0.0.1", port_text(port), NULL), ==, SOCK_ECONNREFUSED);
-    listener = sock_listen("127.0.0.1", port_text(port), NULL);
+    CHECK(sock_open(host, port_text(port), NULL), ==, SOCK_ECONNREFUSED);
+    listener = sock_listen(host, port_text(port), NULL);
     CHECK(listener, >, 0);
     CHECK(sock_close(listener), ==, 0);
 }
@@ -379,7 +387,7 @@ static void *accept_slowly(void *argument)
     return NULL;
 }
 
-static atomic_int served;
+static atomic_int clients_served;
 
 static void *be_served(void *argument)
 {
@@ -391,7 +399,7 @@ static void *be_served(void *argument)
     }
     int64_t end = sock_read(s, &byte, 1);
     CHECK(end == 0 || end == SOCK_ETIMEDOUT || end == SOCK_ECONNRESET, ==, true);
-    if (end == 0) atomic_fetch_add(&served, 1);
+    if (end == 0) atomic_fetch_add(&clients_served, 1);
     CHECK(sock_close(s), ==, 0);
     return NULL;
 }
@@ -407,12 +415,12 @@ static void a_crowd_before_a_short_queue_is_served_or_told(void)
     for (int i = 0; i < CLIENTS; i++) clients[i] = start_thread(be_served, port);
     pthread_t server = start_thread(accept_slowly, &listener);
     for (int i = 0; i < CLIENTS; i++) join_thread(clients[i]);
-    note("%d of %d were served", atomic_load(&served), CLIENTS);
-    CHECK(atomic_load(&served), >=, 4);
+    note("%d of %d were served", atomic_load(&clients_served), CLIENTS);
+    CHECK(atomic_load(&clients_served), >=, 4);
     /* And the listener is as good as before. */
-    int before = atomic_load(&served);
+    int before = atomic_load(&clients_served);
     be_served(port);
-    CHECK(atomic_load(&served), ==, before + 1);
+    CHECK(atomic_load(&clients_served), ==, before + 1);
     CHECK(sock_close(listener), ==, 0);
     join_thread(server);
 }

@@ -71,19 +71,20 @@ static void localhost_is_found_by_name(void)
 static void a_closed_port_refuses_at_once(void)
 {
     uint16_t port;
-    raw_close(raw_listen(&port));
+    int reserved = raw_reserve(&port);
     char expected[64];
     snprintf(expected, sizeof expected, "127.0.0.1:%u", (unsigned)port);
     int64_t took[5];
     for (int i = 0; i < 5; i++) {
-        int64_t began = now_us();
+        stopwatch watch = start_watch();
         CHECK(sock_open("127.0.0.1", port_text(port), NULL), ==, SOCK_ECONNREFUSED);
-        took[i] = now_us() - began;
+        took[i] = watch_us(&watch);
     }
     CHECK(sock_last_errno(), ==, ECONNREFUSED);
     CHECK(strstr(sock_last_error(), expected) != NULL, ==, true);
     CHECK(strstr(sock_last_error(), "refused") != NULL, ==, true);
     if (!under_memcheck()) CHECK(median(took, 5), <, 50000);
+    raw_close(reserved);
 }
 
 static void the_timeout_covers_the_whole_open(void)
@@ -150,9 +151,13 @@ static void the_local_end_can_be_chosen(void)
     CHECK(strncmp(text, "127.0.0.7:", 10), ==, 0);
     CHECK(sock_close(s), ==, 0);
 
+    /* The port alone: another process may be faster to take the one that was just given back. */
     uint16_t free_port;
-    raw_close(raw_listen(&free_port));
-    s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_port = port_text(free_port)));
+    int tries = 0;
+    do {
+        raw_close(raw_reserve(&free_port));
+        s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_port = port_text(free_port)));
+    } while (s == SOCK_EADDRINUSE && ++tries < 20);
     CHECK(s, >, 0);
     CHECK(port_of(s), ==, free_port);
     CHECK(sock_abort(s), ==, 0);
@@ -206,10 +211,12 @@ static void the_io_timeout_is_the_first_timeout_of_the_handle(void)
 /* Without a listener, a connect to a port of the ephemeral range may by chance meet itself; that is nobody's connection. */
 static void a_connection_to_itself_is_never_returned(void)
 {
-    uint16_t port;
-    raw_close(raw_listen(&port));
+    const char *host = own_loopback();
+    sock_t listener = sock_listen(host, "0", NULL);
+    uint16_t port = port_of(listener);
+    CHECK(sock_close(listener), ==, 0);
     for (int i = 0; i < rounds(200); i++) {
-        int64_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.local_port = port_text(port), .local_host = "127.0.0.1"));
+        int64_t s = sock_open(host, port_text(port), SOCK_OPTIONS(.local_port = port_text(port), .local_host = host));
         CHECK(s == SOCK_ECONNREFUSED || s == SOCK_EADDRINUSE || s == SOCK_EADDRNOTAVAIL, ==, true);
     }
 }

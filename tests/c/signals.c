@@ -89,47 +89,39 @@ static void a_storm_changes_nothing_in_what_is_read_and_written(make_pair make)
 }
 OVER_BOTH(a_storm_changes_nothing_in_what_is_read_and_written)
 
-static char data[8 << 20];
+static char data[BLOCKING_SIZE];
 
-static const struct {
-    const char *name;
-    int64_t (*run)(call *c);
-    size_t size;
-    bool writes;
-} all_blocking[] = {
-    { "read", call_read, 1, false },           { "read_exact", call_read_exact, 3, false },
-    { "read_line", call_read_line, 8, false }, { "peek", call_peek, 1, false },
-    { "readv", call_readv, 1, false },         { "write", call_write, sizeof data, true },
-    { "writev", call_writev, sizeof data, true },
-};
+static void shoot_a_hundred_times(call *c)
+{
+    for (int shot = 0; shot < 100; shot++) {
+        int before = atomic_load(&signals_seen);
+        CHECK(pthread_kill(c->thread, SIGUSR1), ==, 0);
+        WAIT_UNTIL(atomic_load(&signals_seen) > before);
+    }
+    CHECK(atomic_load(&c->done), ==, 0);
+}
 
 /* Each blocked call sleeps through a hundred signals and then does what it was called for. */
 static void no_blocked_call_ends_because_of_a_signal(make_pair make)
 {
     handle(SIGUSR1);
-    for (size_t i = 0; i < sizeof all_blocking / sizeof *all_blocking; i++) {
+    for (int i = 0; i < BLOCKING_CALLS; i++) {
         sock_t pair[2];
-        context("%s", all_blocking[i].name);
+        context("%s", blocking_calls[i].name);
         make(pair);
-        call c = { .run = all_blocking[i].run, .socket = pair[0], .size = all_blocking[i].size };
-        c.buffer = all_blocking[i].writes ? data : malloc(c.size);
+        call c = { .run = blocking_calls[i].run, .socket = pair[0], .buffer = data, .size = blocking_calls[i].size };
         call_start(&c);
         call_wait_asleep(&c);
-        for (int shot = 0; shot < 100; shot++) {
-            int before = atomic_load(&signals_seen);
-            CHECK(pthread_kill(c.thread, SIGUSR1), ==, 0);
-            WAIT_UNTIL(atomic_load(&signals_seen) > before);
-        }
-        CHECK(atomic_load(&c.done), ==, 0);
-        if (all_blocking[i].writes) {
+        shoot_a_hundred_times(&c);
+        if (blocking_calls[i].writes) {
             char *received = malloc(sizeof data);
             CHECK(sock_read_exact(pair[1], received, sizeof data), ==, sizeof data);
             CHECK(call_join(&c), ==, sizeof data);
             free(received);
         } else {
-            CHECK(sock_write(pair[1], "abc\n", 4), ==, 4);
+            static const char line[100] = "abc\n";
+            CHECK(sock_write(pair[1], line, sizeof line), ==, sizeof line);
             CHECK(call_join(&c), >, 0);
-            free(c.buffer);
         }
         close_pair(pair);
     }
@@ -142,12 +134,7 @@ static void accept_sleeps_through_signals(void)
     call c = { .run = call_accept, .socket = listen_local() };
     call_start(&c);
     call_wait_asleep(&c);
-    for (int shot = 0; shot < 100; shot++) {
-        int before = atomic_load(&signals_seen);
-        CHECK(pthread_kill(c.thread, SIGUSR1), ==, 0);
-        WAIT_UNTIL(atomic_load(&signals_seen) > before);
-    }
-    CHECK(atomic_load(&c.done), ==, 0);
+    shoot_a_hundred_times(&c);
     sock_t client = open_local(c.socket);
     CHECK(call_join(&c), >, 0);
     CHECK(sock_close(client), ==, 0);

@@ -453,7 +453,7 @@ static void calls_that_wait_hold_up_no_other_handle(void)
         CHECK(sock_read(pair[0], &byte, 1), ==, 1);
         spans[i] = now_us() - began;
     }
-    if (!under_memcheck()) CHECK(median(spans, TRIPS), <, 5000);
+    if (!under_memcheck()) CHECK(median(spans, TRIPS), <, 100000); /* behind a lock it would take for ever */
     CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
     join_thread(echo);
     close_pair(pair);

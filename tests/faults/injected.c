@@ -59,10 +59,11 @@ static void a_connect_interrupted_after_its_syn_is_completed(void)
 static void an_unreadable_result_is_no_success(void)
 {
     uint16_t port;
-    raw_close(raw_listen(&port));
+    int reserved = raw_reserve(&port);
     fail_always("getsockopt", EIO);
     CHECK(sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = 5000)), <, 0);
     fault_disarm();
+    raw_close(reserved);
 }
 
 static void without_multipath_in_the_kernel_it_is_plain_tcp(void)
