@@ -2,7 +2,7 @@
 //!
 //! The owner takes them all at once. A number that is already in it is not pushed again: the owner has yet to look.
 
-use super::lock::OnceLock;
+use crate::sys::once::OnceLock;
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 #[cfg(not(loom))]

@@ -1,6 +1,7 @@
 //! Messages for a logger that the host program sets; without one nothing is made and nothing is said.
 
 use super::error::{Error, Fallible, Result};
+use super::lock::{read, write};
 use crate::sys::Errno;
 use crate::sys::memory::boxed;
 use crate::sys::shared::Shared;
@@ -36,7 +37,7 @@ pub fn set(logger: Option<impl Fn(Level, &CStr) + Send + Sync + 'static>) -> Res
         Some(logger) => Some(Shared::new(boxed(logger)? as Logger)?),
         None => None,
     };
-    let mut current = LOGGER.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut current = write(&LOGGER);
     ENABLED.store(logger.is_some(), Ordering::Relaxed);
     *current = logger;
     Ok(())
@@ -52,7 +53,7 @@ pub fn say(level: Level, message: Arguments) {
     if !enabled() || LOGGING.get() {
         return;
     }
-    let logger = LOGGER.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let logger = read(&LOGGER).clone();
     let mut text = Fallible(String::new());
     let written = text.write_fmt(message).and_then(|()| text.write_char('\0'));
     let message = CStr::from_bytes_until_nul(text.0.as_bytes());

@@ -7,12 +7,12 @@
 
 use super::error::{Code, Error, Result};
 use super::gate::{Entry, Gate, Left, TAG};
-use super::lock::OnceLock;
 use super::patience::Patience;
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::Waiters;
 use super::worker::Reactor;
+use crate::sys::once::OnceLock;
 use crate::sys::shared::Shared;
 use crate::sys::{self, AsRawFd, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;

@@ -3,13 +3,14 @@
 //! A thread that runs a handler is inside a scope, and so is a fiber; everybody else is in none.
 
 use super::error::{Code, Error, Result};
-use super::lock::OnceLock;
 use super::wait::Waker;
 use super::waiters::Wake;
 use super::worker::Ticket;
+use crate::sys::once::OnceLock;
 use crate::sys::process;
 use crate::sys::shared::Shared;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub struct Scope {
@@ -21,7 +22,8 @@ pub struct Scope {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Shared<Scope>>> = const { RefCell::new(None) };
+    // Without a destructor: whoever enters leaves.
+    static CURRENT: RefCell<ManuallyDrop<Option<Shared<Scope>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 impl Scope {
@@ -75,11 +77,11 @@ impl Scope {
 
 /// The calling thread is inside `scope` from now on. What it was inside before.
 pub fn enter(scope: Option<Shared<Scope>>) -> Option<Shared<Scope>> {
-    CURRENT.try_with(|current| current.replace(scope)).ok().flatten()
+    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(scope)))
 }
 
 fn with<T>(work: impl FnOnce(&Scope) -> T) -> Option<T> {
-    CURRENT.try_with(|current| current.borrow().as_ref().map(|scope| work(scope))).ok().flatten()
+    CURRENT.with_borrow(|current| current.as_ref().map(|scope| work(scope)))
 }
 
 /// What wakes the caller, if it is inside a scope of this process.

@@ -1,6 +1,6 @@
 //! Fibers: functions with a stack of their own that can be left and gone on with, on one thread. And their stacks.
 
-use super::sanitizer::{Bounds, Sanitizer};
+use super::sanitizer::{Bounds, Sanitizer, Strand};
 use super::shared::Shared;
 use super::{Errno, Result};
 use corosensei::stack::valgrind::ValgrindStackRegistration;
@@ -136,6 +136,7 @@ thread_local! {
 pub struct Fiber {
     coroutine: Coroutine<(), (), (), Stack>,
     bounds: Bounds,
+    strand: Option<Strand>,
 }
 
 impl Fiber {
@@ -152,14 +153,21 @@ impl Fiber {
             }
         };
         let bounds = Bounds(stack.bottom.get() as *const _, stack.top.get() - stack.bottom.get());
-        Fiber { coroutine: Coroutine::with_stack(stack, start), bounds }
+        Fiber { coroutine: Coroutine::with_stack(stack, start), bounds, strand: Strand::new() }
     }
 
     /// Goes on with it until it suspends or ends. Whether it has ended.
     #[inline]
     pub fn resume(&mut self) -> bool {
         let left = Sanitizer::present().map(|sanitizer| (sanitizer, sanitizer.enter(self.bounds)));
+        let thread = match &self.strand {
+            Some(strand) => strand.enter(),
+            None => std::ptr::null_mut(),
+        };
         let ended = matches!(self.coroutine.resume(()), CoroutineResult::Return(()));
+        if let Some(strand) = &self.strand {
+            strand.leave(thread);
+        }
         if let Some((sanitizer, left)) = left {
             sanitizer.entered_thread(left);
         }

@@ -16,6 +16,7 @@
 //! - `thread`     threads that take no signals
 //! - `transfer`   bytes that move inside the kernel
 //! - `process`    whether the process has forked; random bits
+//! - `once`       values that are set once
 //! - `part`       buffers of scattered reading and gathered writing
 //! - `memory`     searching bytes; boxes whose allocation may fail
 //! - `shared`     shared ownership whose allocation may fail
@@ -32,6 +33,7 @@ pub mod fiber;
 pub mod file;
 pub mod memory;
 pub mod names;
+pub mod once;
 pub mod option;
 pub mod part;
 pub mod poll;

@@ -1,10 +1,10 @@
-//! Tells the address sanitizer, where the program runs under it, on which stack the thread goes on
-//! (sanitizer/common_interface_defs.h). Without it nothing is done.
+//! Tells the address sanitizer and the thread sanitizer, where the program runs under one of them, on which stack the thread goes
+//! on (sanitizer/common_interface_defs.h and tsan_interface.h). Without them nothing is done.
 
+use super::once::OnceLock;
 use std::cell::Cell;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_uint, c_void};
 use std::ptr::{null, null_mut};
-use std::sync::OnceLock;
 
 type Start = unsafe extern "C" fn(*mut *mut c_void, *const c_void, usize);
 type Finish = unsafe extern "C" fn(*mut c_void, *mut *const c_void, *mut usize);
@@ -81,6 +81,79 @@ impl Sanitizer {
         let Bounds(bottom, size) = THREAD.get();
         // SAFETY: the bounds are those of the stack that is entered next; null: this one is used no more.
         unsafe { (self.start)(null_mut(), bottom, size) };
+    }
+}
+
+type Create = unsafe extern "C" fn(c_uint) -> *mut c_void;
+type Current = unsafe extern "C" fn() -> *mut c_void;
+type Switch = unsafe extern "C" fn(*mut c_void, c_uint);
+type Destroy = unsafe extern "C" fn(*mut c_void);
+
+#[derive(Clone, Copy)]
+struct Strands {
+    create: Create,
+    current: Current,
+    switch: Switch,
+    destroy: Destroy,
+}
+
+/// A fiber as the thread sanitizer knows it: with a history of calls of its own.
+pub struct Strand(Strands, *mut c_void);
+
+impl Strand {
+    /// For a new fiber of a program that was linked with the sanitizer.
+    pub fn new() -> Option<Strand> {
+        static FOUND: OnceLock<Option<Strands>> = OnceLock::new();
+        let strands = (*FOUND.get_or_init(Strands::find))?;
+        // SAFETY: the sanitizer's function; 0: no flags.
+        Some(Strand(strands, unsafe { (strands.create)(0) }))
+    }
+
+    /// The thread goes on with the fiber in the next call. Returns what it was itself. A part of its caller, as the sanitizer counts
+    /// calls and returns.
+    #[inline(always)]
+    pub fn enter(&self) -> *mut c_void {
+        // SAFETY: the fiber lives, and is no thread's at the moment.
+        unsafe {
+            let thread = (self.0.current)();
+            (self.0.switch)(self.1, 0);
+            thread
+        }
+    }
+
+    /// That call has returned.
+    #[inline(always)]
+    pub fn leave(&self, thread: *mut c_void) {
+        // SAFETY: what `enter` returned on this thread.
+        unsafe { (self.0.switch)(thread, 0) };
+    }
+}
+
+impl Drop for Strand {
+    fn drop(&mut self) {
+        // SAFETY: our own, and no thread is on it.
+        unsafe { (self.0.destroy)(self.1) };
+    }
+}
+
+impl Strands {
+    fn find() -> Option<Strands> {
+        let create = find(c"__tsan_create_fiber");
+        let current = find(c"__tsan_get_current_fiber");
+        let switch = find(c"__tsan_switch_to_fiber");
+        let destroy = find(c"__tsan_destroy_fiber");
+        if [create, current, switch, destroy].contains(&null_mut()) {
+            return None;
+        }
+        // SAFETY: these names are the sanitizer's, and its functions have these types.
+        Some(unsafe {
+            Strands {
+                create: std::mem::transmute::<*mut c_void, Create>(create),
+                current: std::mem::transmute::<*mut c_void, Current>(current),
+                switch: std::mem::transmute::<*mut c_void, Switch>(switch),
+                destroy: std::mem::transmute::<*mut c_void, Destroy>(destroy),
+            }
+        })
     }
 }
 
