@@ -11,8 +11,9 @@ use super::worker::{self, Ticket};
 use crate::sys::event::Event;
 use crate::sys::poll::{self, Watch};
 use crate::sys::shared::{Shared, Weak};
-use crate::sys::{Errno, RawFd, clock, process};
+use crate::sys::{Errno, RawFd, clock, process, thread};
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -75,7 +76,13 @@ impl Wake for Waker {
 }
 
 thread_local! {
-    static PARKER: RefCell<Option<Shared<Parker>>> = const { RefCell::new(None) };
+    // Without a destructor: where this is first used while the thread ends, its time would be over.
+    static PARKER: RefCell<ManuallyDrop<Option<Shared<Parker>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// Makes `parker` the one that the calling thread keeps. The one before.
+fn keep(parker: Option<Shared<Parker>>) -> Option<Shared<Parker>> {
+    ManuallyDrop::into_inner(PARKER.replace(ManuallyDrop::new(parker)))
 }
 
 /// The parkers that threads keep from one wait to the next.
@@ -138,7 +145,7 @@ impl Waker {
             return Ok(Own(waker));
         }
         let generation = process::generation();
-        let kept = PARKER.try_with(|parker| parker.borrow().clone()).ok().flatten();
+        let kept = PARKER.with_borrow(|parker| Option::clone(parker));
         match kept {
             Some(parker) if parker.generation == generation && parker.event.is_some() && parker.turns(IDLE, BUSY) => {
                 Ok(Own(Waker::Thread(parker)))
@@ -214,9 +221,9 @@ impl Parker {
             room
         });
         settle_kept();
-        if listed {
-            // At thread exit there is nothing to keep it in; then it serves once.
-            let _ = PARKER.try_with(|kept| *kept.borrow_mut() = Some(parker.clone()));
+        // Otherwise it serves once.
+        if listed && thread::at_end(|| drop(keep(None))) {
+            drop(keep(Some(parker.clone())));
         }
         Ok(parker)
     }

@@ -5,6 +5,7 @@ use super::{Errno, Result};
 use std::ffi::{CStr, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A thread that runs, or has ended. Dropping this detaches it.
 pub struct Thread(libc::pthread_t);
@@ -99,6 +100,57 @@ fn create(stack: usize, run: extern "C" fn(*mut c_void) -> *mut c_void, argument
 /// These calls return their error number.
 fn code(result: libc::c_int) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(Errno(result)) }
+}
+
+/// A pthread key, plus one; 0: not made yet.
+static KEY: AtomicU64 = AtomicU64::new(0);
+/// There is none any more.
+const GONE: u64 = u64::MAX;
+
+/// Has `hook` called when the calling thread ends, instead of the hook before; false where that cannot be. Unlike the destructors of Rust's
+/// thread-local data, it may be asked for while the thread ends: by destructors of pthread keys, which the system goes
+/// through several times.
+pub fn at_end(hook: fn()) -> bool {
+    // SAFETY: a key of ours, whose values are such functions.
+    key().is_some_and(|key| unsafe { libc::pthread_setspecific(key, hook as *const c_void) == 0 })
+}
+
+extern "C" fn end(hook: *mut c_void) {
+    // SAFETY: the value of our key, which at_end has set.
+    let hook = unsafe { std::mem::transmute::<*mut c_void, fn()>(hook) };
+    hook();
+}
+
+fn key() -> Option<libc::pthread_key_t> {
+    let known = KEY.load(Ordering::Acquire);
+    if known != 0 {
+        return libc::pthread_key_t::try_from(known - 1).ok();
+    }
+    let mut key = 0;
+    // SAFETY: a key is written to `key`.
+    if unsafe { libc::pthread_key_create(&mut key, Some(end)) } != 0 {
+        return None;
+    }
+    match KEY.compare_exchange(0, u64::from(key) + 1, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(key),
+        Err(first) => {
+            // SAFETY: our own key, which nobody has seen.
+            unsafe { libc::pthread_key_delete(key) };
+            libc::pthread_key_t::try_from(first - 1).ok()
+        }
+    }
+}
+
+/// The end of the program, or of the plugin that the library is part of: threads that end later must not look for `end`.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static FORGET_KEY: extern "C" fn() = forget_key;
+
+extern "C" fn forget_key() {
+    if let Ok(key) = libc::pthread_key_t::try_from(KEY.swap(GONE, Ordering::AcqRel).wrapping_sub(1)) {
+        // SAFETY: our own key.
+        unsafe { libc::pthread_key_delete(key) };
+    }
 }
 
 /// How many CPUs this process may use; at least 1.

@@ -410,9 +410,14 @@ static void the_library_may_be_used_while_a_thread_ends(void)
 {
     pthread_barrier_t alone;
     pthread_barrier_init(&alone, NULL, 1);
+    sock_t pair[2]; /* while there are handles, threads keep what they wait with until they end */
+    unix_pair(pair);
+    int descriptors = open_descriptors();
     CHECK(pthread_key_create(&late_key, use_late), ==, 0);
     for (int i = 0; i < 20; i++) join_thread(start_thread(leave_a_late_use, &alone));
     CHECK(atomic_load(&late_uses), ==, 20);
+    CHECK(open_descriptors(), ==, descriptors);
+    close_pair(pair);
     CHECK(pthread_key_delete(late_key), ==, 0);
     pthread_barrier_destroy(&alone);
 }
