@@ -136,7 +136,7 @@ static void at_the_limit_of_descriptors_the_bytes_still_come(void)
     int sent[3] = {0, 1, 2}, got[3];
     char buffer[8];
     size_t count = 99;
-    if (under_memcheck()) skip("valgrind keeps limits of descriptors to itself");
+    if (under_valgrind()) skip("valgrind keeps limits of descriptors to itself");
     unix_pair(pair);
     int before = open_descriptors();
     CHECK(sock_send_fds(pair[0], "data", 4, sent, 3), ==, 4);
@@ -160,7 +160,7 @@ static void at_the_limit_of_descriptors_the_bytes_still_come(void)
 /* Descriptors on their way count against the sender's limit, but not for the privileged. */
 static void too_many_on_their_way_are_a_limit(void)
 {
-    if (under_memcheck()) skip("valgrind keeps limits of descriptors to itself");
+    if (under_valgrind()) skip("valgrind keeps limits of descriptors to itself");
     pid_t child = fork_child();
     if (child == 0) {
         sock_t pair[2];

@@ -52,8 +52,9 @@ _Noreturn void skip(const char *format, ...) __attribute__((format(printf, 1, 2)
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 bool deep(void);           /* long forms are wanted (SOCK_TEST_DEEP=1) */
-bool under_memcheck(void); /* valgrind slows us down (SOCK_TEST_MEMCHECK=1): no upper time limits, fewer rounds */
-int rounds(int usual);     /* usual, or a share of it under memcheck */
+bool under_valgrind(void); /* valgrind slows us down (SOCK_TEST_MEMCHECK=1): no upper time limits, fewer rounds */
+bool under_memcheck(void); /* valgrind or a sanitizer does (SOCK_TEST_SANITIZED=1): no upper time limits */
+int rounds(int usual);     /* usual, or a share of it under valgrind */
 int64_t hunting_ms(int64_t usual); /* how long a hunt goes on: SOCK_TEST_SECONDS, or ten minutes in the long form, or as usual */
 
 /* Time and conditions. Nothing in a test sleeps and hopes: it waits until something is so. */

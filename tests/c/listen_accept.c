@@ -383,7 +383,7 @@ static void *accept_slowly(void *argument)
         sleep_ms(2);
         CHECK(sock_close(accepted), ==, 0);
     }
-    CHECK(accepted, ==, SOCK_ECLOSED);
+    CHECK(accepted == SOCK_ECLOSED || accepted == SOCK_EHANDLE, ==, true); /* the latter where it was closed between two calls */
     return NULL;
 }
 

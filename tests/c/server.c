@@ -342,18 +342,19 @@ static void at_the_limit_connections_wait_in_the_backlog(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+static char answer[ANSWER];
+
 static void answer_unread(sock_t connection, void *context)
 {
-    static char block[ANSWER];
     (void)context;
-    pattern(block, sizeof block, 0);
-    CHECK(sock_write(connection, block, sizeof block), ==, sizeof block);
+    CHECK(sock_write(connection, answer, sizeof answer), ==, sizeof answer);
 }
 
 static void the_peer_gets_what_was_written_though_its_data_was_left_unread(void)
 {
     enum { SENT = 3 << 20 };
     static char buffer[SENT];
+    pattern(answer, sizeof answer, 0);
     served s = serve(answer_unread, NULL);
     for (int round = 0; round < 5; round++) {
         int client = raw_connect(s.port);
