@@ -1,22 +1,34 @@
 # The C tests under sanitizers, with the Rust side instrumented too: needs clang and a nightly toolchain, whose runtimes are used
-# for both sides. `make check-asan` runs every test under the address sanitizer, `make check-tsan` those
-# with threads under the thread sanitizer. Each first proves that the sanitizer is on.
+# for both sides. `make check-asan` runs every test under the address and the leak sanitizer, with that of undefined behaviour on the C
+# side; `make check-tsan` runs those where threads matter under the thread sanitizer. Each first proves that the sanitizers are on.
 
+comma = ,
 TARGET = x86_64-unknown-linux-gnu
 NIGHTLY_LIBRARIES = $(shell rustc +nightly --print target-libdir --target $(TARGET) 2>/dev/null)
 # Not for sanitizers: they compare whole processes, count what memory is touched, or look at how the library is linked.
 ASAN_TESTS = $(filter-out exhaustion process_untouched,$(C_TESTS))
-TSAN_TESTS = threads cancel close_wakes deadlines foreign_bytes handles listen_accept nettest poller read_write server
+# Without those that have one thread.
+TSAN_TESTS = $(filter-out errors frozen_interface options,$(ASAN_TESTS))
+RUN_ASAN = SOCK_TEST_SANITIZED=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 tests/run 2
+# Without io_sync=0 every call on a socket would count as handing over whatever was done before, and hide races.
+TSAN = TSAN_OPTIONS=io_sync=0:report_signal_unsafe=0:die_after_fork=0
+RUN_TSAN = SOCK_TEST_SANITIZED=1 $(TSAN) tests/run 2
 
-.PHONY: check-asan check-tsan
-check-asan: $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%) $(BUILD)/sanitized/address/broken
-	tests/sanitizers/prove-on address $(BUILD)/sanitized/address/broken
-	SOCK_TEST_SANITIZED=1 SOCK_TEST_MEMCHECK=1 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 tests/run 1 $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
+.PHONY: check-asan check-tsan prove-asan prove-tsan
+prove-asan: $(BUILD)/sanitized/address/broken_address $(BUILD)/sanitized/address/broken_leak $(BUILD)/sanitized/address/broken_undefined
+	tests/sanitizers/prove-on AddressSanitizer sock_read $(BUILD)/sanitized/address/broken_address
+	tests/sanitizers/prove-on LeakSanitizer main $(BUILD)/sanitized/address/broken_leak
+	tests/sanitizers/prove-on 'runtime error' 'signed integer overflow' $(BUILD)/sanitized/address/broken_undefined
 
-check-tsan: $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%) $(BUILD)/sanitized/thread/broken
-	tests/sanitizers/prove-on thread $(BUILD)/sanitized/thread/broken
-	SOCK_TEST_SANITIZED=1 SOCK_TEST_MEMCHECK=1 TSAN_OPTIONS=report_signal_unsafe=0:die_after_fork=0 \
-	    tests/run 1 $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
+prove-tsan: $(BUILD)/sanitized/thread/broken_thread $(BUILD)/sanitized/thread/broken_fibers
+	$(TSAN) tests/sanitizers/prove-on ThreadSanitizer sock_read $(BUILD)/sanitized/thread/broken_thread
+	$(TSAN) tests/sanitizers/prove-on ThreadSanitizer '#1 above_the_first_fiber' $(BUILD)/sanitized/thread/broken_fibers
+
+check-asan: prove-asan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
+	$(RUN_ASAN) $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
+
+check-tsan: prove-tsan $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
+	$(RUN_TSAN) $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
 
 check-deep::
 	@if [ -n "$(NIGHTLY_LIBRARIES)" ] && command -v clang >/dev/null; then $(MAKE) check-asan check-tsan; \
@@ -29,18 +41,20 @@ $(BUILD)/sanitized/%/libsock.a: FORCE
 	@mkdir -p $(@D)
 	@cmp -s target/sanitized-$*/$(TARGET)/release/libsock.a $@ || cp target/sanitized-$*/$(TARGET)/release/libsock.a $@
 
-# $(1): address or thread; $(2): the compiler's name of it; $(3): the runtime's.
+# $(1): the folder and rustc's name of it; $(2): the compiler's; $(3): the runtime's.
 define sanitized
-$(BUILD)/sanitized/$(1)/%: tests/c/%.c tests/c/harness.c tests/c/harness.h $(BUILD)/sanitized/$(1)/libsock.a
-	clang -w -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@.o $$<
-	clang -w -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@-harness.o tests/c/harness.c
-	$(CC) -o $$@ $$@.o $$@-harness.o -Wl,--whole-archive $(NIGHTLY_LIBRARIES)/librustc-nightly_rt.$(3).a -Wl,--no-whole-archive \
-	    -Wl,--export-dynamic $(BUILD)/sanitized/$(1)/libsock.a $(STATIC_LIBRARIES) -lstdc++
+.PRECIOUS: $(BUILD)/sanitized/$(1)/%.o
+$(BUILD)/sanitized/$(1)/%.o: tests/c/%.c tests/c/harness.h $(BUILD)/sanitized/$(1)/libsock.a
+	@mkdir -p $$(@D)
+	clang -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@ $$<
 
-$(BUILD)/sanitized/$(1)/broken: tests/sanitizers/broken_$(1).c $(BUILD)/sanitized/$(1)/libsock.a
-	clang -w -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@.o $$<
-	$(CC) -o $$@ $$@.o -Wl,--whole-archive $(NIGHTLY_LIBRARIES)/librustc-nightly_rt.$(3).a -Wl,--no-whole-archive \
+$(BUILD)/sanitized/$(1)/%.o: tests/sanitizers/%.c $(BUILD)/sanitized/$(1)/libsock.a
+	@mkdir -p $$(@D)
+	clang -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@ $$<
+
+$(BUILD)/sanitized/$(1)/%: $(BUILD)/sanitized/$(1)/%.o $(BUILD)/sanitized/$(1)/harness.o $(BUILD)/sanitized/$(1)/libsock.a
+	$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--whole-archive $(NIGHTLY_LIBRARIES)/librustc-nightly_rt.$(3).a -Wl,--no-whole-archive \
 	    -Wl,--export-dynamic $(BUILD)/sanitized/$(1)/libsock.a $(STATIC_LIBRARIES) -lstdc++
 endef
-$(eval $(call sanitized,address,address,asan))
+$(eval $(call sanitized,address,address$(comma)undefined -fno-sanitize-recover=undefined,asan))
 $(eval $(call sanitized,thread,thread,tsan))
