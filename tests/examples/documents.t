@@ -151,7 +151,7 @@ def the_programs_of_the_guides_work():
         compile_c(text.replace("7777", port), f"{place}/stops")
         process = start([f"{place}/stops"], stdout=subprocess.PIPE)
         wait_until(lambda: answers(int(port)), document)
-        time.sleep(0.1)  # the handler is installed after the listener
+        wait_until(lambda: catches(process, number), f"the handler of {document}")
         process.send_signal(number)
         equal((process.communicate(timeout=LIMIT)[0], process.returncode), (end, 0))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -139,10 +140,27 @@ def folder():
 
 
 def free_port():
-    """A port that was free a moment ago, for programs that cannot be asked to take any."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port for programs that cannot be asked to take any: none of those that the kernel gives to others meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        lowest = int(file.read().split()[0])
+    while True:
+        port = random.randrange(10000, lowest) if lowest > 11000 else 0
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
+
+
+def listens(port):
+    """Whether somebody listens there, without connecting."""
+    with open("/proc/net/tcp") as file:
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in file.readlines()[1:])
+
+
+def catches(process, number):
+    """Whether a process has a handler for this signal by now."""
+    with open(f"/proc/{process.pid}/status") as file:
+        [caught] = [line.split()[1] for line in file if line.startswith("SigCgt:")]
+    return int(caught, 16) >> (number - 1) & 1
 
 
 def connect(port):

@@ -74,16 +74,9 @@ def netcat_listens():
     nc = need_netcat()
     port = free_port()
     server = start([nc, "-l", "-N", "127.0.0.1", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    client = None
-
-    def connected():
-        nonlocal client
-        client = start([program("sockcat"), "127.0.0.1", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE)
-        time.sleep(0.05)
-        return client.poll() is None
-
-    wait_until(connected, "nc")
+    wait_until(lambda: listens(port), "nc")
+    client = start([program("sockcat"), "127.0.0.1", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                   stderr=subprocess.PIPE)
     server.stdin.write(b"from nc\n")
     server.stdin.flush()
     equal(client.stdout.readline(), b"from nc\n")
@@ -149,7 +142,7 @@ def datagrams_to_itself_and_back():
 
 @case
 def datagrams_from_strangers_are_not_printed():
-    server, port = listening("-u", "-w", "2000", "127.0.0.1", "0")
+    server, port = listening("-u", "-w", "4000", "127.0.0.1", "0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         first.sendto(b"one ", ("127.0.0.1", port))
         equal(os.read(server.stdout.fileno(), 100), b"one ")
@@ -164,7 +157,7 @@ def datagrams_with_socat():
     port = free_port()
     start([socat, f"UDP-RECVFROM:{port},bind=127.0.0.1,fork", "EXEC:cat"])
     wait_until(lambda: f":{port:04X} " in open("/proc/net/udp").read(), "socat")
-    equal(run("sockcat", "-u", "-w", "3000", "127.0.0.1", port, input=b"there and back"), (0, b"there and back", b""))
+    equal(run("sockcat", "-u", "-w", "5000", "127.0.0.1", port, input=b"there and back"), (0, b"there and back", b""))
 
 
 @case

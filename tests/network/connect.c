@@ -19,7 +19,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-enum { SLACK_MS = 1000 }; /* for a machine that is busy */
+enum { SLACK_MS = 4000 }; /* for a machine that is busy */
 
 /* The numbers are those that share 24 or 112 bits with our own address, so that the resolver's sorting
  * keeps the order of the DNS answer. */
@@ -206,7 +206,7 @@ static void a_refused_family_costs_nothing(void)
     int64_t begin = now_ms();
     sock_t s = sock_open("dual.test", "7000", SOCK_OPTIONS(.timeout_ms = 5000, .attempt_delay_ms = 2000));
     CHECK(s, >, 0);
-    CHECK(elapsed(begin), <, SLACK_MS);
+    CHECK(elapsed(begin), <, 2000);
     CHECK(sock_get_info(s, &info), ==, 0);
     CHECK(info.attempts, ==, 2);
     CHECK(sock_close(s), ==, 0);
@@ -408,7 +408,7 @@ static void a_failed_open_tells_every_attempt(void)
     dns_begin("dead.test A answer 192.0.2.130 192.0.2.131\ndead.test AAAA answer 2001:db8::ff01 2001:db8::ff02\n");
     int64_t begin = now_ms();
     CHECK(sock_open("dead.test", "7000", SOCK_OPTIONS(.attempt_delay_ms = 2000)), ==, SOCK_ECONNREFUSED);
-    CHECK(elapsed(begin), <, SLACK_MS);
+    CHECK(elapsed(begin), <, 2000);
     context("%s", sock_last_error());
     CHECK(says("open dead.test:7000"), ==, true);
     CHECK(says("192.0.2.130:7000"), ==, true);
@@ -428,7 +428,7 @@ static void each_attempt_has_its_own_cause(void)
     context("%s", sock_last_error());
     CHECK(says("[" SIX "]:7000: timed out after "), ==, true);
     CHECK(says(FOUR ":7000: connection refused after "), ==, true);
-    CHECK(says("timed out after 6"), ==, true);
+    CHECK(atoi(strstr(sock_last_error(), "timed out after ") + strlen("timed out after ")), >=, 600);
 }
 
 /* ---- the kernel's traps ---- */

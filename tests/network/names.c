@@ -10,7 +10,7 @@
 #include "harness.h"
 #include "network.h"
 
-enum { SLACK_MS = 1000 }; /* for a machine that is busy; every wait that must not happen is longer */
+enum { SLACK_MS = 3000 }; /* for a machine that is busy; every wait that must not happen is longer */
 
 static bool resolves_to(const char *host, const char *expected)
 {
@@ -236,11 +236,11 @@ static void services_have_names(void)
 static void a_slow_family_delays_but_the_deadline_holds(void)
 {
     network_begin();
-    dns_begin("slow.test A answer 192.0.2.7\nslow.test AAAA delay 600 answer 2001:db8::7\n");
+    dns_begin("slow.test A answer 192.0.2.7\nslow.test AAAA delay 1800 answer 2001:db8::7\n");
     int64_t begin = now_ms();
     CHECK(sock_open("slow.test", "80", SOCK_OPTIONS(.timeout_ms = 200)), ==, SOCK_ETIMEDOUT);
     CHECK(now_ms() - begin, >=, 200);
-    CHECK(now_ms() - begin, <, 600);
+    CHECK(now_ms() - begin, <, 1800);
     int listener = listen_at("192.0.2.7", 80);
     sock_t s = sock_open("slow.test", "80", SOCK_OPTIONS(.timeout_ms = 9000));
     CHECK(s, >, 0);
@@ -266,30 +266,47 @@ static void a_silent_server_does_not_outlast_the_deadline(void)
     }
 }
 
-static void stuck_lookups_do_not_delay_the_next_name(void)
+/* Opens of names that are never answered, and one more name that is. */
+typedef struct stuck_opens {
+    int count;
+    call opens[300];
+    char names[300][32];
+} stuck_opens;
+
+static void start_stuck_opens(stuck_opens *stuck, int count)
 {
-    enum { STUCK = 50 };
-    static call opens[STUCK];
-    static char names[STUCK][32], zone[STUCK * 40];
-    const sock_options *limit = SOCK_OPTIONS(.timeout_ms = 200);
+    static char zone[300 * 40];
+    static const sock_options limit = { .size = sizeof limit, .timeout_ms = 200 };
     network_begin();
-    for (int i = 0; i < STUCK; i++) {
-        snprintf(names[i], sizeof names[i], "stuck%d.test", i);
-        snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "%s * silent\n", names[i]);
+    for (int i = 0; i < count; i++) {
+        snprintf(stuck->names[i], sizeof stuck->names[i], "stuck%d.test", i);
+        snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "%s * silent\n", stuck->names[i]);
     }
     snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "good.test A answer 192.0.2.7\n");
     dns_begin(zone);
-    for (int i = 0; i < STUCK; i++) {
-        opens[i] = (call){ .run = call_open, .host = names[i], .port = "80", .options = limit };
-        call_start(&opens[i]);
+    stuck->count = count;
+    for (int i = 0; i < count; i++) {
+        stuck->opens[i] = (call){ .run = call_open, .host = stuck->names[i], .port = "80", .options = &limit };
+        call_start(&stuck->opens[i]);
     }
+}
+
+static void join_stuck_opens(stuck_opens *stuck)
+{
+    for (int i = 0; i < stuck->count; i++) {
+        CHECK(call_join(&stuck->opens[i]), ==, SOCK_ETIMEDOUT);
+        CHECK(stuck->opens[i].ended_us - stuck->opens[i].began_us, <, 200000 + SLACK_MS * 1000);
+    }
+}
+
+static void stuck_lookups_do_not_delay_the_next_name(void)
+{
+    static stuck_opens stuck;
+    start_stuck_opens(&stuck, 50);
     int64_t begin = now_ms();
     CHECK(resolves_to("good.test", "192.0.2.7:80"), ==, true);
-    CHECK(now_ms() - begin, <, 1500); /* a stuck lookup takes 4000 */
-    for (int i = 0; i < STUCK; i++) {
-        CHECK(call_join(&opens[i]), ==, SOCK_ETIMEDOUT);
-        CHECK(opens[i].ended_us - opens[i].began_us, <, 200000 + SLACK_MS * 1000);
-    }
+    CHECK(now_ms() - begin, <, SLACK_MS); /* a stuck lookup takes 4000 */
+    join_stuck_opens(&stuck);
     CHECK(resolves_to("good.test", "192.0.2.7:80"), ==, true);
     WAIT_UNTIL(running_threads() == 1);
 }
@@ -297,25 +314,10 @@ static void stuck_lookups_do_not_delay_the_next_name(void)
 /* More than run at once: those that wait for their turn end at their deadline too, and leave nothing behind. */
 static void stuck_lookups_are_bounded(void)
 {
-    enum { STUCK = 300, MOST = 128 };
-    static call opens[STUCK];
-    static char names[STUCK][32], zone[STUCK * 40];
-    const sock_options *limit = SOCK_OPTIONS(.timeout_ms = 200);
-    network_begin();
-    for (int i = 0; i < STUCK; i++) {
-        snprintf(names[i], sizeof names[i], "stuck%d.test", i);
-        snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "%s * silent\n", names[i]);
-    }
-    snprintf(zone + strlen(zone), sizeof zone - strlen(zone), "good.test A answer 192.0.2.7\n");
-    dns_begin(zone);
-    for (int i = 0; i < STUCK; i++) {
-        opens[i] = (call){ .run = call_open, .host = names[i], .port = "80", .options = limit };
-        call_start(&opens[i]);
-    }
-    for (int i = 0; i < STUCK; i++) {
-        CHECK(call_join(&opens[i]), ==, SOCK_ETIMEDOUT);
-        CHECK(opens[i].ended_us - opens[i].began_us, <, 200000 + SLACK_MS * 1000);
-    }
+    enum { MOST = 128 };
+    static stuck_opens stuck;
+    start_stuck_opens(&stuck, 300);
+    join_stuck_opens(&stuck);
     CHECK(running_threads(), <=, 1 + MOST);
     CHECK(resolves_to("good.test", "192.0.2.7:80"), ==, true);
     WAIT_UNTIL(running_threads() == 1);
@@ -455,7 +457,7 @@ static const test_case cases[] = {
     CASE(a_slow_family_delays_but_the_deadline_holds),
     CASE(a_silent_server_does_not_outlast_the_deadline),
     CASE(stuck_lookups_do_not_delay_the_next_name),
-    CASE(stuck_lookups_are_bounded),
+    LONG_CASE(stuck_lookups_are_bounded, 60),
     CASE(the_lookup_thread_takes_no_signals),
     CASE(many_lookups_at_once_are_not_mixed_up),
     CASE(a_fork_in_the_middle_of_a_lookup_harms_nobody),

@@ -11,7 +11,7 @@
 #include "network.h"
 
 #define FOUR "192.0.2.130"
-enum { SLACK_MS = 1000 }; /* for a machine that is busy */
+enum { SLACK_MS = 4000 }; /* for a machine that is busy */
 
 static void cut_the_wire(void)
 {
@@ -268,7 +268,7 @@ static const test_case cases[] = {
     CASE(forbidden_datagrams_are_a_permission_error),
     CASE(datagrams_without_a_free_port_say_so),
     CASE(an_address_of_others_cannot_be_listened_on),
-    CASE(lost_packets_lose_no_bytes),
+    LONG_CASE(lost_packets_lose_no_bytes, 120),
     LONG_CASE(fifty_clients_share_a_slow_line, 40),
 };
 TEST_MAIN(cases)
