@@ -30,17 +30,17 @@
  * THREADS. Every function may be called from any thread at any time on any handle. One thread may read
  * while another writes. Calls in the same direction of one stream take turns: two sock_write calls never
  * interleave their bytes, two sock_read_line calls each get whole lines. Do not pthread_cancel a thread that
- * is inside a call: sock_cancel or sock_close ends the call.
+ * may be inside a call, which would end the process: sock_cancel or sock_close ends the call.
  *
  * CLOSING. sock_close is final and immediate for everybody: calls blocked on the handle in other threads
  * return SOCK_ECLOSED at once, later calls SOCK_EHANDLE. The descriptor is closed when the last call in
  * flight has left. Closing does not shut the connection down under a forked child, or under a process
  * that the descriptor was passed to.
  *
- * WAITING. Calls block unless their name begins with sock_try_. A blocked call ends when it is done, when
- * the peer is done, at its timeout or deadline, when the handle is canceled or closed; never because of
- * a signal. Times are milliseconds in int64_t on the monotonic clock; SOCK_FOREVER (-1) is no limit, 0 is
- * "do not wait", and what would overflow means forever.
+ * WAITING. A call that cannot be done at once blocks, unless its name begins with sock_try_. It ends when it
+ * is done, when the peer is done, at its timeout or deadline, when the handle is canceled or closed; never
+ * because of a signal. Times are milliseconds in int64_t on the monotonic clock; SOCK_FOREVER (-1) is no
+ * limit, 0 is "do not wait" (but in sock_options 0 is the default), and what would overflow means forever.
  *
  * YOUR PROCESS is left alone: no SIGPIPE, no signal handlers, no atexit, no output, no change of umask,
  * directory or locale; every descriptor is close-on-exec. Threads exist only while a name is being
@@ -358,11 +358,12 @@ typedef enum sock_datagram_flag {
  */
 typedef enum sock_readiness {
     /**
-     * The peer has ended its direction, or the connection is over. Always reported, once; and again beside other news.
+     * The peer has ended its direction, or the connection is over. Told without being asked for, but only once by itself, so that
+     * an idle loop does not spin; and again beside other news.
      */
     SOCK_HANGUP = 4,
     /**
-     * An error waits: the next call tells it. Always reported.
+     * An error waits: the next call tells it. Told without being asked for.
      */
     SOCK_ERROR = 8,
     /**
@@ -411,7 +412,7 @@ typedef int64_t sock_t;
 
 /**
  * An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so that it can be handed to POSIX
- * calls and filled from them.
+ * calls and filled from them. They take the length as a socklen_t, not as this type: go through a variable of your own.
  */
 typedef struct sock_address {
     /**
@@ -424,9 +425,12 @@ typedef struct sock_address {
 /**
  * Options of opening, listening, binding and resolving.
  *
- * Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. The struct grows
- * at its end: programs compiled against an older header keep working. A NULL pointer in place of options means all defaults.
- * A field that means nothing to the call must be zero, else SOCK_EINVAL; each comment says where a field means something.
+ * Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. Switches, the fields that
+ * are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not off. The struct grows at its end: programs compiled against an older
+ * header keep working. A NULL pointer in place of options means all defaults. Strings are read only during the call.
+ *
+ * A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the calls that a field is for;
+ * without them it is for all but sock_resolve.
  */
 typedef struct sock_options {
     /**
@@ -434,7 +438,7 @@ typedef struct sock_options {
      */
     size_t size;
     /**
-     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. Everywhere.
+     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. All calls.
      */
     int family;
     /**
@@ -446,12 +450,13 @@ typedef struct sock_options {
      */
     int64_t timeout_ms;
     /**
-     * Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 =
-     * none.
+     * Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 or
+     * SOCK_FOREVER = no limit.
      */
     int64_t io_timeout_ms;
     /**
-     * Milliseconds before the next address is tried beside the last (RFC 8305). 0 = 250; clamped to 10…2000. Open.
+     * Milliseconds before the next address is tried while the last one has not answered (RFC 8305). 0 = 250; values outside
+     * 10…2000 become the nearer of these. Open.
      */
     int64_t attempt_delay_ms;
     /**
@@ -465,7 +470,8 @@ typedef struct sock_options {
      */
     int64_t user_timeout_ms;
     /**
-     * Microseconds to busy-wait before sleeping in a blocking call: lower latency for a processor's time. 0 = off.
+     * Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid for with processor time.
+     * 0 = off.
      */
     int64_t spin_us;
     /**
@@ -477,7 +483,8 @@ typedef struct sock_options {
      */
     int receive_buffer;
     /**
-     * How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel clamps it. Listen.
+     * How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel has a limit of its own (net.core.somaxconn).
+     * Listen.
      */
     int backlog;
     /**
@@ -508,7 +515,8 @@ typedef struct sock_options {
      */
     int unix_replace;
     /**
-     * Permission bits of the unix path, which never has any more; 0 = the umask's. Listen and bind on "unix:".
+     * Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what the umask leaves. Listen and
+     * bind on "unix:".
      */
     int unix_mode;
     /**
@@ -520,7 +528,7 @@ typedef struct sock_options {
      */
     const char *local_port;
     /**
-     * SO_BINDTODEVICE: use this network interface only; NULL = any.
+     * SO_BINDTODEVICE: use only the network interface of this name, such as "eth0"; NULL = any. Not for "unix:".
      */
     const char *device;
 } sock_options;
@@ -675,7 +683,7 @@ typedef struct sock_server_info {
 } sock_server_info;
 
 /**
- * What the library knows about a handle. The struct grows at its end.
+ * What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its end.
  */
 typedef struct sock_info {
     /**
@@ -772,14 +780,15 @@ int sock_error_is_temporary(int64_t code);
  * Success leaves it alone; only the next failure on the same thread replaces it. In a fiber of a server it is the
  * fiber's own.
  *
- * @return a string in a buffer of the thread's own, never NULL; "" before any failure. It is cut at the end if it must be.
+ * @return a string in a buffer of the thread's own, which the next failure there overwrites; never NULL; "" before any failure.
+ *         It is cut at the end if it must be.
  *
  * Never blocks; any thread. Since 0.1.
  */
 const char *sock_last_error(void);
 
 /**
- * The errno of the last failure on this thread.
+ * The errno of the last failure on this thread, or fiber.
  *
  * @return an errno value, or 0 where no system call failed
  *
@@ -818,9 +827,8 @@ int sock_set_option(sock_t s,
  *
  * @param s a stream, listener or datagram socket
  * @param option one of enum sock_option
- * @return the value (for SOCK_OPT_LINGER_MS, SOCK_OPT_TTL and SOCK_OPT_MULTICAST_TTL -1 is a value: it is SOCK_EINVAL's
- *         number, and sock_last_error tells them apart only by not changing); SOCK_EINVAL for an unknown option,
- *         SOCK_ENOTSUP for one that the socket's kind or family lacks
+ * @return the value; SOCK_EINVAL for an unknown option, SOCK_ENOTSUP for one that the socket's kind or family lacks. Note that -1
+ *         is SOCK_EINVAL, but also a value of SOCK_OPT_LINGER_MS: off.
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -967,7 +975,7 @@ sock_t sock_listen(const char *host,
 /**
  * Waits for the next connection.
  *
- * What concerns one dead connection only is swallowed. When descriptors run out it waits and tries again, without spinning.
+ * A connection that died before it was accepted is skipped. When descriptors run out the call waits and tries again, without spinning.
  * The connection inherits the listener's `io_timeout_ms`, nodelay, keepalive, user timeout and spin, and nothing else.
  * Several threads may accept on one listener: each connection goes to one of them.
  *
@@ -987,7 +995,8 @@ sock_t sock_accept(sock_t listener);
  * @param s a handle; gone when this returns
  * @return 0; SOCK_EHANDLE if it is not live (closed before, or never a handle)
  *
- * Never blocks, unless SOCK_OPT_LINGER_MS was set; any thread. Since 0.1.
+ * Never blocks, unless SOCK_OPT_LINGER_MS was set, or it is a server: that is stopped, as by sock_server_stop(s, 0), which waits for
+ * its handlers; any thread. Since 0.1.
  */
 int sock_close(sock_t s);
 
@@ -999,7 +1008,7 @@ int sock_close(sock_t s);
  *
  * @param s a stream or a connected datagram socket
  * @param directions SOCK_READ, SOCK_WRITE or both
- * @return 0; SOCK_ENOTCONN if the peer has already torn the connection down
+ * @return 0; SOCK_EINVAL for other directions; SOCK_ENOTCONN if the peer has already torn the connection down
  *
  * Never blocks; any thread. shutdown(2). Since 0.1.
  */
@@ -1145,7 +1154,7 @@ int64_t sock_writev(sock_t s, const struct iovec *parts, int count);
  * @param s a stream or a connected datagram socket
  * @param buffer at least `size` bytes
  * @param size how much at most; 0 returns 0
- * @return how many bytes; 0 at the end of the stream; SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
+ * @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1217,8 +1226,8 @@ int64_t sock_send_file(sock_t s,
  * while the other direction goes on. The bytes stay inside the kernel where it can do that (splice(2)).
  *
  * When one side cannot be written to any more, what still comes from it is passed on to its end. When receiving fails, what came before
- * is passed on, and the relay ends without telling the other side that the stream was whole. After any failure the streams
- * are fit only to be closed: bytes may have been on their way.
+ * is passed on, and the relay ends without telling the other side that the stream was whole. Both handles stay, to be closed; after
+ * a failure they are good for nothing else, for bytes may have been on their way.
  *
  * @param a a stream
  * @param b another stream
@@ -1234,8 +1243,9 @@ int64_t sock_relay(sock_t a,
 /**
  * Sets how long each call may take from now on; calls already blocked in that direction heed it too.
  *
- * The time runs from when a call first has to wait, also for one that waits already when the timeout is set. A deadline may be set as well: whichever comes first ends the call with
- * SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
+ * The time runs from when a call first has to wait, also for one that is waiting when the timeout is set. A deadline may be set as
+ * well: whichever comes first ends the call with SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and
+ * sock_last_count is exact.
  *
  * @param s a stream, listener (accepting is reading) or datagram socket
  * @param directions SOCK_READ, SOCK_WRITE or both
@@ -1266,7 +1276,7 @@ int sock_set_deadline(sock_t s,
 
 /**
  * Ends waiting on a handle for good: every call blocked in it, and every later one that would have to wait, returns
- * SOCK_ECANCELED. Data that is already there is still delivered. The handle stays to be closed.
+ * SOCK_ECANCELED. Data that is already there is still delivered. The handle still has to be closed.
  *
  * Async-signal-safe, as nothing else here is: a SIGINT handler may call it to end a loop of sock_accept.
  *
@@ -1400,7 +1410,7 @@ int64_t sock_recv_batch(sock_t s,
  *
  * @param s a UDP socket; a dual-stack one joins groups of both families
  * @param group an IPv4 or IPv6 multicast literal, the latter with or without %scope
- * @param device a network interface; NULL = the group's %scope, or where the system's routes say
+ * @param device the name of a network interface; NULL = the group's %scope, or where the system's routes say
  * @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit (net.ipv4.igmp_max_memberships),
  *         SOCK_EUNREACH where no device is named and no route leads to the group, SOCK_EINVAL for what is no multicast
  *         address, of another family, or no device
@@ -1569,11 +1579,14 @@ sock_t sock_poller(void);
  * @param s a stream, listener (ready to accept is readable) or datagram socket
  * @param interest SOCK_READ, SOCK_WRITE, both, or 0 for only SOCK_HANGUP and SOCK_ERROR
  * @param user comes back in the events
- * @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL; SOCK_ELIMIT
+ * @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL for another interest; SOCK_ELIMIT
  *
  * Never blocks; any thread, also while others wait. Since 0.1.
  */
-int sock_poller_add(sock_t poller, sock_t s, int interest, void *user);
+int sock_poller_add(sock_t poller,
+                    sock_t s,
+                    int interest,
+                    void *user);
 
 /**
  * Changes what a handle is watched for.
@@ -1606,7 +1619,7 @@ int sock_poller_remove(sock_t poller, sock_t s);
  * @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
  * @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
  * @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
- * @return how many events; 0 when the time is over; SOCK_ECANCELED, SOCK_ECLOSED
+ * @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or to more. Since 0.1.
  */
@@ -1630,8 +1643,8 @@ int sock_poller_wake(sock_t poller);
  * Serves a listener: runs `handler` for each connection, and returns at once.
  *
  * The server takes the listener over: its handle still answers questions (sock_local_address), accepting on it is SOCK_EBUSY,
- * and it is closed when the server stops. Closing or canceling the listener stops the server too, with no limit to the grace; since
- * sock_cancel may be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a
+ * and it is closed when the server stops. Closing or canceling the listener stops the server too, and the handlers may go on for as
+ * long as they like; since sock_cancel may be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a
  * server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when there are some again.
  *
  * @param listener from sock_listen
@@ -1697,7 +1710,7 @@ int sock_get_server_info(sock_t server, struct sock_server_info *out);
 int sock_sleep(int64_t ms);
 
 /**
- * Tells about a handle.
+ * What the library knows about a handle.
  *
  * @param s any handle
  * @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
@@ -1773,10 +1786,10 @@ __attribute__((format(printf, 2, 3), unused))
  *
  * @param s a stream
  * @param format a printf format, checked by the compiler
- * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed, SOCK_ENOMEM,
- *         and what sock_write returns
+ * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed, and SOCK_ENOMEM,
+ *         both without a text for sock_last_error; and what sock_write returns
  *
- * Since 0.1.
+ * Blocks as sock_write; any thread. Since 0.1.
  */
 static inline int64_t sock_printf(sock_t s, const char *format, ...)
 {

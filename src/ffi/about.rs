@@ -8,7 +8,7 @@ use crate::net::{information, registry};
 use crate::sys::socket::Family;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// What the library knows about a handle. The struct grows at its end.
+/// What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_info {
@@ -34,7 +34,7 @@ pub struct sock_info {
     pub retransmits: u32,
 }
 
-/// Tells about a handle.
+/// What the library knows about a handle.
 ///
 /// @param s any handle
 /// @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.

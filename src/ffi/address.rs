@@ -18,7 +18,7 @@ pub enum sock_address_limit {
 }
 
 /// An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so that it can be handed to POSIX
-/// calls and filled from them.
+/// calls and filled from them. They take the length as a socklen_t, not as this type: go through a variable of your own.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_address {

@@ -112,7 +112,8 @@ pub extern "C" fn sock_error_is_temporary(code: i64) -> c_int {
 /// Success leaves it alone; only the next failure on the same thread replaces it. In a fiber of a server it is the
 /// fiber's own.
 ///
-/// @return a string in a buffer of the thread's own, never NULL; "" before any failure. It is cut at the end if it must be.
+/// @return a string in a buffer of the thread's own, which the next failure there overwrites; never NULL; "" before any failure.
+///         It is cut at the end if it must be.
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -120,7 +121,7 @@ pub extern "C" fn sock_last_error() -> *const c_char {
     failure::text()
 }
 
-/// The errno of the last failure on this thread.
+/// The errno of the last failure on this thread, or fiber.
 ///
 /// @return an errno value, or 0 where no system call failed
 ///

@@ -55,24 +55,28 @@ pub enum sock_kind {
 
 /// Options of opening, listening, binding and resolving.
 ///
-/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. The struct grows
-/// at its end: programs compiled against an older header keep working. A NULL pointer in place of options means all defaults.
-/// A field that means nothing to the call must be zero, else SOCK_EINVAL; each comment says where a field means something.
+/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. Switches, the fields that
+/// are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not off. The struct grows at its end: programs compiled against an older
+/// header keep working. A NULL pointer in place of options means all defaults. Strings are read only during the call.
+///
+/// A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the calls that a field is for;
+/// without them it is for all but sock_resolve.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_options {
     /// sizeof(sock_options); 0 is SOCK_EINVAL.
     pub size: usize,
-    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. Everywhere.
+    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. All calls.
     pub family: c_int,
     /// TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
     pub nodelay: c_int,
     /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no limit. Open, UDP open, resolve.
     pub timeout_ms: i64,
-    /// Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 =
-    /// none.
+    /// Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 or
+    /// SOCK_FOREVER = no limit.
     pub io_timeout_ms: i64,
-    /// Milliseconds before the next address is tried beside the last (RFC 8305). 0 = 250; clamped to 10…2000. Open.
+    /// Milliseconds before the next address is tried while the last one has not answered (RFC 8305). 0 = 250; values outside
+    /// 10…2000 become the nearer of these. Open.
     pub attempt_delay_ms: i64,
     /// Milliseconds of silence before the connection is probed; then a probe every third of that, and three without an answer
     /// end it. 0 = off. The kernel counts in seconds: rounded up. Open; listen, for what it accepts.
@@ -80,13 +84,15 @@ pub struct sock_options {
     /// Milliseconds that sent data may go unacknowledged before the connection is given up (TCP_USER_TIMEOUT). 0 = the
     /// kernel's. Open; listen, for what it accepts.
     pub user_timeout_ms: i64,
-    /// Microseconds to busy-wait before sleeping in a blocking call: lower latency for a processor's time. 0 = off.
+    /// Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid for with processor time.
+    /// 0 = off.
     pub spin_us: i64,
     /// SO_SNDBUF in bytes; 0 = the kernel's.
     pub send_buffer: c_int,
     /// SO_RCVBUF in bytes; 0 = the kernel's.
     pub receive_buffer: c_int,
-    /// How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel clamps it. Listen.
+    /// How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel has a limit of its own (net.core.somaxconn).
+    /// Listen.
     pub backlog: c_int,
     /// SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default off.
     pub reuse_address: c_int,
@@ -103,13 +109,14 @@ pub struct sock_options {
     /// Take over a unix path that nobody answers at, holding the lock of its directory (flock(2)) meanwhile: of many that try at
     /// once one succeeds. Default on. Listen and bind on "unix:".
     pub unix_replace: c_int,
-    /// Permission bits of the unix path, which never has any more; 0 = the umask's. Listen and bind on "unix:".
+    /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what the umask leaves. Listen and
+    /// bind on "unix:".
     pub unix_mode: c_int,
     /// Bind to this literal address first, and use only addresses of its family; NULL = any. Open, UDP open.
     pub local_host: *const c_char,
     /// Bind to this port first; NULL = any. Open, UDP open.
     pub local_port: *const c_char,
-    /// SO_BINDTODEVICE: use this network interface only; NULL = any.
+    /// SO_BINDTODEVICE: use only the network interface of this name, such as "eth0"; NULL = any. Not for "unix:".
     pub device: *const c_char,
 }
 
@@ -203,9 +210,8 @@ pub extern "C" fn sock_set_option(s: sock_t, option: c_int, value: i64) -> c_int
 ///
 /// @param s a stream, listener or datagram socket
 /// @param option one of enum sock_option
-/// @return the value (for SOCK_OPT_LINGER_MS, SOCK_OPT_TTL and SOCK_OPT_MULTICAST_TTL -1 is a value: it is SOCK_EINVAL's
-///         number, and sock_last_error tells them apart only by not changing); SOCK_EINVAL for an unknown option,
-///         SOCK_ENOTSUP for one that the socket's kind or family lacks
+/// @return the value; SOCK_EINVAL for an unknown option, SOCK_ENOTSUP for one that the socket's kind or family lacks. Note that -1
+///         is SOCK_EINVAL, but also a value of SOCK_OPT_LINGER_MS: off.
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -10,9 +10,10 @@ use std::ffi::{c_int, c_void};
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_readiness {
-    /// The peer has ended its direction, or the connection is over. Always reported, once; and again beside other news.
+    /// The peer has ended its direction, or the connection is over. Told without being asked for, but only once by itself, so that
+    /// an idle loop does not spin; and again beside other news.
     SOCK_HANGUP = 4,
-    /// An error waits: the next call tells it. Always reported.
+    /// An error waits: the next call tells it. Told without being asked for.
     SOCK_ERROR = 8,
     /// sock_poller_wake was called: the event's `socket` is the poller, its `user` NULL.
     SOCK_WOKEN = 16,
@@ -59,7 +60,7 @@ fn interest(bits: c_int) -> Result<u32> {
 /// @param s a stream, listener (ready to accept is readable) or datagram socket
 /// @param interest SOCK_READ, SOCK_WRITE, both, or 0 for only SOCK_HANGUP and SOCK_ERROR
 /// @param user comes back in the events
-/// @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL; SOCK_ELIMIT
+/// @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL for another interest; SOCK_ELIMIT
 ///
 /// Never blocks; any thread, also while others wait. Since 0.1.
 #[unsafe(no_mangle)]
@@ -99,7 +100,7 @@ pub extern "C" fn sock_poller_remove(poller: sock_t, s: sock_t) -> c_int {
 /// @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
 /// @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
 /// @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
-/// @return how many events; 0 when the time is over; SOCK_ECANCELED, SOCK_ECLOSED
+/// @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED, SOCK_ECLOSED
 ///
 /// Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or to more. Since 0.1.
 #[unsafe(no_mangle)]

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn sock_listen(host: *const c_char, port: *const c_char, o
 
 /// Waits for the next connection.
 ///
-/// What concerns one dead connection only is swallowed. When descriptors run out it waits and tries again, without spinning.
+/// A connection that died before it was accepted is skipped. When descriptors run out the call waits and tries again, without spinning.
 /// The connection inherits the listener's `io_timeout_ms`, nodelay, keepalive, user timeout and spin, and nothing else.
 /// Several threads may accept on one listener: each connection goes to one of them.
 ///
@@ -81,7 +81,8 @@ pub extern "C" fn sock_accept(listener: sock_t) -> sock_t {
 /// @param s a handle; gone when this returns
 /// @return 0; SOCK_EHANDLE if it is not live (closed before, or never a handle)
 ///
-/// Never blocks, unless SOCK_OPT_LINGER_MS was set; any thread. Since 0.1.
+/// Never blocks, unless SOCK_OPT_LINGER_MS was set, or it is a server: that is stopped, as by sock_server_stop(s, 0), which waits for
+/// its handlers; any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_close(s: sock_t) -> c_int {
     boundary("close", Subject::Handle(s), || stream::close(s)) as c_int
@@ -94,7 +95,7 @@ pub extern "C" fn sock_close(s: sock_t) -> c_int {
 ///
 /// @param s a stream or a connected datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
-/// @return 0; SOCK_ENOTCONN if the peer has already torn the connection down
+/// @return 0; SOCK_EINVAL for other directions; SOCK_ENOTCONN if the peer has already torn the connection down
 ///
 /// Never blocks; any thread. shutdown(2). Since 0.1.
 #[unsafe(no_mangle)]
@@ -289,7 +290,7 @@ fn check_parts(parts: &[iovec]) -> Result<()> {
 /// @param s a stream or a connected datagram socket
 /// @param buffer at least `size` bytes
 /// @param size how much at most; 0 returns 0
-/// @return how many bytes; 0 at the end of the stream; SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
+/// @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -367,8 +368,8 @@ pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -
 /// while the other direction goes on. The bytes stay inside the kernel where it can do that (splice(2)).
 ///
 /// When one side cannot be written to any more, what still comes from it is passed on to its end. When receiving fails, what came before
-/// is passed on, and the relay ends without telling the other side that the stream was whole. After any failure the streams
-/// are fit only to be closed: bytes may have been on their way.
+/// is passed on, and the relay ends without telling the other side that the stream was whole. Both handles stay, to be closed; after
+/// a failure they are good for nothing else, for bytes may have been on their way.
 ///
 /// @param a a stream
 /// @param b another stream
@@ -384,8 +385,9 @@ pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
 
 /// Sets how long each call may take from now on; calls already blocked in that direction heed it too.
 ///
-/// The time runs from when a call first has to wait, also for one that waits already when the timeout is set. A deadline may be set as well: whichever comes first ends the call with
-/// SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
+/// The time runs from when a call first has to wait, also for one that is waiting when the timeout is set. A deadline may be set as
+/// well: whichever comes first ends the call with SOCK_ETIMEDOUT, never early. A transfer so ended leaves the handle usable, and
+/// sock_last_count is exact.
 ///
 /// @param s a stream, listener (accepting is reading) or datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
@@ -420,7 +422,7 @@ pub extern "C" fn sock_set_deadline(s: sock_t, directions: c_int, ms_from_now: i
 }
 
 /// Ends waiting on a handle for good: every call blocked in it, and every later one that would have to wait, returns
-/// SOCK_ECANCELED. Data that is already there is still delivered. The handle stays to be closed.
+/// SOCK_ECANCELED. Data that is already there is still delivered. The handle still has to be closed.
 ///
 /// Async-signal-safe, as nothing else here is: a SIGINT handler may call it to end a loop of sock_accept.
 ///
