@@ -1,25 +1,30 @@
-/* A program that uses names of the C library for things of its own. ISO C permits it; libsock must not mind. */
+/* A program that uses names of the C library for things of its own, and keeps them to itself: libsock must not mind.
+ * OWN is `static`, or nothing where the functions are hidden in another way. */
 #include <sock.h>
+
+#ifndef OWN
+#define OWN
+#endif
 
 static int calls;
 
-int read(void);
-int write(void);
-int connect(const char *a, const char *b, int c);
+OWN int read(void);
+OWN int write(void);
+OWN int connect(const char *a, const char *b, int c);
 double log(double x);
-void send(void);
-int close(void);
-int poll(int x);
-int bind(void);
+OWN void send(void);
+OWN int close(void);
+OWN int poll(int x);
+OWN int bind(void);
 
-int read(void) { return ++calls; }
-int write(void) { return ++calls; }
-int connect(const char *a, const char *b, int c) { return a == b ? c : ++calls; }
+OWN int read(void) { return ++calls; }
+OWN int write(void) { return ++calls; }
+OWN int connect(const char *a, const char *b, int c) { return a == b ? c : ++calls; }
 double log(double x) { return calls++ + x; }
-void send(void) { calls++; }
-int close(void) { return ++calls; }
-int poll(int x) { return calls += x; }
-int bind(void) { return ++calls; }
+OWN void send(void) { calls++; }
+OWN int close(void) { return ++calls; }
+OWN int poll(int x) { return calls += x; }
+OWN int bind(void) { return ++calls; }
 
 int main(void)
 {
@@ -34,5 +39,9 @@ int main(void)
         return 2;
     if (sock_close(client) < 0 || sock_close(server) < 0 || sock_close(listener) < 0)
         return 3;
-    return calls == 0 ? 0 : 4;
+    if (calls != 0)
+        return 4;
+    volatile double one = 1;
+    read(), write(), connect("a", "b", 0), log(one), send(), close(), poll(1), bind();
+    return calls == 8 ? 0 : 5;
 }

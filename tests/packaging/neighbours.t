@@ -55,9 +55,13 @@ check 'a handle of one copy of the library means nothing to another' two_copies_
 # ---- names of its own ----
 
 # The names of libc functions are a program's to use as long as they stay inside it.
-names_its_own() { # LINK-ARGUMENTS...
-    $CC $strict -std=c11 -fvisibility=hidden -Iinclude "$sources/names.c" "$@" -pthread -o "$folder/names" && "$folder/names"
+names_its_own() { # ARGUMENTS...
+    $CC $strict -std=c11 -Iinclude "$sources/names.c" "$@" -pthread -o "$folder/names" && "$folder/names"
 }
-check 'a program with its own read, connect and log, shared' names_its_own "$LIBRARY_SHARED" \
-    "-Wl,-rpath,$PWD/$(dirname "$LIBRARY_SHARED")"
+echo '{ local: *; };' >"$folder/exports"
+shared="$LIBRARY_SHARED -Wl,-rpath,$PWD/$(dirname "$LIBRARY_SHARED")"
+for way in -DOWN=static -fvisibility=hidden "-Wl,--version-script=$folder/exports"; do
+    check "a program with its own read, connect and log, shared: ${way%%=/*}" names_its_own "$way" $shared
+done
+check 'a program with its own read, connect and log, static' names_its_own -DOWN=static "$folder/libsock.a" -lgcc_s
 done_testing
