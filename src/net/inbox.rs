@@ -128,6 +128,31 @@ mod tests {
     }
 
     #[test]
+    fn every_number_that_has_room_comes_out() {
+        let inbox = Inbox::new();
+        assert!((0..1000).all(|number| inbox.reserve(number)));
+        (0..1000).for_each(|number| assert!(!inbox.push(number)));
+        let mut out = Vec::new();
+        inbox.take(|number| out.push(number));
+        out.sort();
+        assert!(out.into_iter().eq(0..1000));
+    }
+
+    #[test]
+    fn who_is_awake_is_not_woken() {
+        let inbox = Inbox::new();
+        assert!(inbox.reserve(0));
+        assert!(!inbox.push(0));
+        assert!(!inbox.fall_asleep());
+        inbox.take(|_| {});
+        assert!(!inbox.push(0));
+        inbox.take(|_| {});
+        assert!(inbox.fall_asleep());
+        inbox.wake_up();
+        assert!(!inbox.push(0));
+    }
+
+    #[test]
     fn a_number_comes_out_once_however_often_it_was_pushed() {
         let inbox = Inbox::new();
         assert!([0, 1, 70].into_iter().all(|number| inbox.reserve(number)));

@@ -165,6 +165,7 @@ static void ports_are_numbers_from_0_to_65535_or_known_names(void)
                           "http ", " http", "", " ", "80 ", " 80", "+80", "80\n", "8 0", "h\x01", "080", "00", "-http", "_http", "8-0", "1.2" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refuse_address("127.0.0.1", bad[i], SOCK_EINVAL);
     refuse_address("127.0.0.1", "a-service-whose-name-has-33-bytes", SOCK_ETOOLONG);
+    CHECK(sock_open("127.0.0.1", "a-service-whose-name-has-32-byte", NULL), ==, SOCK_ENOSERVICE);
     CHECK(sock_open("127.0.0.1", "0x50", NULL), ==, SOCK_ENOSERVICE); /* a name, but nobody's */
     CHECK(sock_open("127.0.0.1", "no-such-service", NULL), ==, SOCK_ENOSERVICE);
     CHECK(strstr(sock_last_error(), "no-such-service") != NULL, ==, true);
@@ -369,6 +370,8 @@ static void a_refused_option_is_named(void)
     CHECK(strstr(sock_last_error(), "http ") != NULL, ==, true);
     CHECK(sock_open("bad host", "80", NULL), ==, SOCK_EINVAL);
     CHECK(strstr(sock_last_error(), "bad host") != NULL, ==, true);
+    CHECK(sock_open("", "80", NULL), ==, SOCK_EINVAL);
+    CHECK(strstr(sock_last_error(), "the host is empty") != NULL, ==, true);
 }
 
 static void any_backlog_gives_a_listener_that_works(void)

@@ -168,6 +168,35 @@ static void data_that_is_there_is_delivered_after_the_deadline(make_pair make)
 }
 OVER_BOTH(data_that_is_there_is_delivered_after_the_deadline)
 
+/* Also where reads have lately had to wait each time, and so wait before they look. */
+static void a_read_used_to_waiting_looks_once_more(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    for (int i = 0; i < 5; i++) {
+        call read = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+        call_start(&read);
+        call_wait_asleep(&read);
+        CHECK(sock_write(pair[1], "x", 1), ==, 1);
+        CHECK(call_join(&read), ==, 1);
+    }
+    CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_write(pair[1], "y", 1), ==, 1);
+    CHECK(raw_readable(sock_fd(pair[0]), 10000), ==, true);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    CHECK(byte, ==, 'y');
+    CHECK(sock_cancel(pair[0]), ==, 0);
+    CHECK(sock_write(pair[1], "z", 1), ==, 1);
+    CHECK(raw_readable(sock_fd(pair[0]), 10000), ==, true);
+    CHECK(sock_read(pair[0], &byte, 1), ==, 1);
+    CHECK(byte, ==, 'z');
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ECANCELED);
+    close_pair(pair);
+}
+OVER_BOTH(a_read_used_to_waiting_looks_once_more)
+
 static void an_end_is_reported_after_the_deadline(make_pair make)
 {
     sock_t pair[2];
@@ -558,6 +587,7 @@ static const test_case cases[] = {
     CASE(a_timeout_set_late_counts_from_the_beginning_of_the_wait),
     BOTH_CASES(whichever_comes_first_ends_the_call),
     BOTH_CASES(data_that_is_there_is_delivered_after_the_deadline),
+    BOTH_CASES(a_read_used_to_waiting_looks_once_more),
     BOTH_CASES(an_end_is_reported_after_the_deadline),
     CASE(the_limit_is_on_the_whole_call_not_on_each_step),
     BOTH_CASES(a_cut_write_counts_exactly_what_the_peer_will_read),
