@@ -13,6 +13,8 @@ CARGO ?= cargo
 WARNINGS = -Wall -Wextra -Wpedantic -Werror
 TEST_JOBS ?= 4
 TEST_SECONDS ?= 900
+ROUNDS ?= 10
+LOAD ?= 2
 
 LIBRARY_SHARED = target/release/libsock.so
 LIBRARY_STATIC = target/release/libsock.a
@@ -25,7 +27,7 @@ SHARED_LINK = -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lsock
 export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
 
 .DEFAULT_GOAL = all
-.PHONY: all test check-deep check-deep-sample clean help FORCE
+.PHONY: all test check-repeat check-deep check-deep-sample clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## build the library
@@ -76,6 +78,9 @@ include $(wildcard make/*.mk)
 test: all ## build and run every test
 	@$(MAKE) --no-print-directory --silent --jobs=$(TEST_JOBS) $(TEST_PREREQUISITES)
 	@tests/run $(TEST_JOBS) $(TAP_SCRIPTS) $(SHARED_TESTS) $(STATIC_TESTS) $(UNDER_MEMCHECK)
+
+check-repeat: all $(SHARED_TESTS) $(STATIC_TESTS) ## every C test ROUNDS times beside LOAD busy processes, to find those that fail now and then
+	@tests/repeat $(ROUNDS) $(LOAD) $(SHARED_TESTS) $(STATIC_TESTS)
 
 check-deep:: all $(SHARED_TESTS) ## the long forms of the tests: hours
 	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)

@@ -109,7 +109,7 @@ def without_a_host_every_address_is_served():
 def it_stops_on_both_signals_with_clients_connected():
     for model in MODELS:
         for number in (signal.SIGINT, signal.SIGTERM):
-            process, port = serve("echo_server", "-m", model, "127.0.0.1", "0")
+            process, port = serve("echo_server", "-m", model, "127.0.0.1", str(free_port()))
             connection = connect(port)
             connection.sendall(b"x")
             equal(connection.recv(1), b"x")
