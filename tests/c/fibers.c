@@ -537,6 +537,34 @@ static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(ma
 }
 OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
+/* A read that emptied the socket makes the next one wait first: where its deadline is over it looks all the same. */
+static void read_after_the_deadline(sock_t connection, void *context)
+{
+    atomic_int *read = context;
+    char buffer[8];
+    CHECK(sock_read(connection, buffer, sizeof buffer), ==, 1);
+    CHECK(sock_set_deadline(connection, SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(connection, buffer, sizeof buffer), ==, SOCK_ETIMEDOUT);
+    atomic_store(read, 1);
+    CHECK(raw_readable(sock_fd(connection), 10000), ==, true); /* the worker hears of nothing meanwhile */
+    CHECK(sock_read(connection, buffer, sizeof buffer), ==, 1);
+    CHECK(sock_read(connection, buffer, sizeof buffer), ==, SOCK_ETIMEDOUT);
+    atomic_store(read, 2);
+}
+
+static void what_is_there_is_delivered_after_the_deadline(void)
+{
+    atomic_int read = 0;
+    served s = serve_on(1, read_after_the_deadline, &read, 0);
+    int client = raw_connect(s.port);
+    raw_send(client, "a", 1);
+    WAIT_UNTIL(atomic_load(&read) == 1);
+    raw_send(client, "b", 1);
+    WAIT_UNTIL(atomic_load(&read) == 2);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* More fibers than workers wait for one socket, and a thread beside them: whoever's worker watches it, each gets a datagram. */
 typedef struct crowd { sock_t bound; atomic_int entered, received; } crowd;
 
@@ -814,6 +842,7 @@ static const test_case cases[] = {
     CASE(an_end_right_behind_the_data_is_noticed),
     CASE(data_behind_urgent_data_is_read_on),
     CASE(every_way_of_reading_hears_of_new_data),
+    CASE(what_is_there_is_delivered_after_the_deadline),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),

@@ -171,6 +171,26 @@ static void a_line_fits_up_to_one_byte_less_than_the_buffer(make_pair make)
 }
 OVER_BOTH(a_line_fits_up_to_one_byte_less_than_the_buffer)
 
+/* A '\r' that the end of the stream follows is no line end, and counts. */
+static void the_last_line_has_the_same_limit(make_pair make)
+{
+    static const struct { const char *text; int64_t result; } ends[] = {
+        { "1234567", 7 }, { "1234567\r", SOCK_ETOOLONG }, { "12345678", SOCK_ETOOLONG }, { "123456\r", 7 },
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        sock_t pair[2];
+        char line[8];
+        make(pair);
+        context("%d", (int)i);
+        send_text(pair[0], ends[i].text);
+        CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+        CHECK(sock_read_line(pair[1], line, sizeof line), ==, ends[i].result);
+        close_pair(pair);
+    }
+    context(NULL);
+}
+OVER_BOTH(the_last_line_has_the_same_limit)
+
 static void a_line_too_long_is_readable_in_parts(make_pair make)
 {
     sock_t pair[2];
@@ -340,6 +360,7 @@ static const test_case cases[] = {
     BOTH_CASES(read_ahead_is_lost_to_no_reading_call),
     BOTH_CASES(reads_go_on_from_read_ahead_to_the_socket),
     BOTH_CASES(a_line_fits_up_to_one_byte_less_than_the_buffer),
+    BOTH_CASES(the_last_line_has_the_same_limit),
     BOTH_CASES(a_line_too_long_is_readable_in_parts),
     CASE(an_endless_line_is_refused_in_bounded_memory),
     BOTH_CASES(the_buffer_is_checked),
