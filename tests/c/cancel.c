@@ -127,9 +127,8 @@ static void cancel_concerns_one_handle_only(void)
     CHECK(sock_cancel(listener), ==, 0);
     WAIT_UNTIL((accepted = sock_accept(listener)) != SOCK_ECANCELED);
     CHECK(accepted, >, 0);
-    call reader = { .run = call_read, .socket = accepted, .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, accepted, &byte);
     CHECK(sock_write(client, "x", 1), ==, 1);
     CHECK(call_join(&reader), ==, 1);
     CHECK(sock_close(listener), ==, 0);

@@ -148,9 +148,8 @@ static void the_peer_sees_the_end_though_a_reader_was_blocked(void)
     int peer;
     char byte;
     tcp_with_raw_peer(&s, &peer);
-    call reader = { .run = call_read, .socket = s, .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, s, &byte);
     CHECK(sock_close(s), ==, 0);
     CHECK(raw_readable(peer, 10000), ==, true);
     CHECK(recv(peer, &byte, 1, 0), ==, 0);
@@ -209,9 +208,8 @@ static void close_of_another_handle_does_not_disturb(make_pair make)
     char byte;
     make(pair);
     make(other);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     close_pair(other);
     CHECK(atomic_load(&reader.done), ==, 0);
     CHECK(sock_write(pair[1], "k", 1), ==, 1);

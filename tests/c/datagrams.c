@@ -336,9 +336,8 @@ static void a_refusal_wakes_a_blocked_read(void)
 {
     char byte;
     sock_t s = connected_to_nobody();
-    call read = {.run = call_read, .socket = s, .buffer = &byte, .size = 1};
-    call_start(&read);
-    call_wait_asleep(&read);
+    call read;
+    start_reader(&read, s, &byte);
     CHECK(sock_write(s, "x", 1), ==, 1);
     CHECK(call_join(&read), ==, SOCK_ECONNREFUSED);
     CHECK(sock_close(s), ==, 0);
@@ -874,9 +873,8 @@ static void a_socket_used_to_waiting_keeps_its_deadlines(void)
     char byte;
     connected_pair(pair);
     for (int i = 0; i < 5; i++) {
-        call read = {.run = call_read, .socket = pair[1], .buffer = &byte, .size = 1};
-        call_start(&read);
-        call_wait_asleep(&read);
+        call read;
+        start_reader(&read, pair[1], &byte);
         CHECK(sock_write(pair[0], "x", 1), ==, 1);
         CHECK(call_join(&read), ==, 1);
     }

@@ -175,9 +175,8 @@ static void a_read_used_to_waiting_looks_once_more(make_pair make)
     char byte;
     make(pair);
     for (int i = 0; i < 5; i++) {
-        call read = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-        call_start(&read);
-        call_wait_asleep(&read);
+        call read;
+        start_reader(&read, pair[0], &byte);
         CHECK(sock_write(pair[1], "x", 1), ==, 1);
         CHECK(call_join(&read), ==, 1);
     }
@@ -335,9 +334,8 @@ static void a_deadline_ends_one_direction_only(make_pair make)
     sock_t pair[2];
     char byte;
     make(pair);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     fill(pair[0]);
     CHECK(sock_set_timeout(pair[0], SOCK_WRITE, 20), ==, 0);
     CHECK(sock_write(pair[0], silence, sizeof silence), ==, SOCK_ETIMEDOUT);
@@ -409,9 +407,8 @@ static void a_deadline_set_elsewhere_wakes_within_50_ms(make_pair make)
         sock_t pair[2];
         char byte;
         make(pair);
-        call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-        call_start(&reader);
-        call_wait_asleep(&reader);
+        call reader;
+        start_reader(&reader, pair[0], &byte);
         int64_t set_at = now_us();
         CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
         CHECK(call_join(&reader), ==, SOCK_ETIMEDOUT);
@@ -453,9 +450,8 @@ static void huge_times_mean_forever(make_pair make)
         for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
             context("%s %lld", setter ? "deadline" : "timeout", (long long)huge[i]);
             CHECK(setters[setter](pair[0], BOTH, huge[i]), ==, 0);
-            call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-            call_start(&reader);
-            call_wait_asleep(&reader);
+            call reader;
+            start_reader(&reader, pair[0], &byte);
             CHECK(sock_write(pair[1], "b", 1), ==, 1);
             CHECK(call_join(&reader), ==, 1);
         }

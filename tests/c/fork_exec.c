@@ -106,9 +106,8 @@ static void one_process_does_not_wake_the_other(make_pair make)
     sock_t pair[2];
     char byte;
     make(pair);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     pid_t child = fork_child();
     if (child == 0) {
         CHECK(sock_cancel(pair[0]), ==, 0);
@@ -220,9 +219,8 @@ static void starting_programs_disturbs_no_handle(void)
     sock_t pair[2];
     char byte, *arguments[] = { "true", NULL }, *environment[] = { NULL };
     tcp_pair(pair);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     for (int i = 0; i < 20; i++) {
         pid_t child;
         CHECK(posix_spawnp(&child, "true", NULL, NULL, arguments, environment), ==, 0);
@@ -278,9 +276,8 @@ static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair m
     int closed[2], done[2];
     make(pair);
     CHECK(pipe2(closed, O_CLOEXEC) | pipe2(done, O_CLOEXEC), ==, 0);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     pid_t child = fork_child();
     if (child == 0) {
         struct stat status;

@@ -42,9 +42,8 @@ static void after_shutting_down_reading_nothing_waits(make_pair make)
     sock_t pair[2];
     char byte;
     make(pair);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     CHECK(sock_shutdown(pair[0], SOCK_READ), ==, 0);
     CHECK(call_join(&reader), ==, 0);
     CHECK(sock_read(pair[0], &byte, 1), ==, 0);
@@ -217,9 +216,8 @@ static void abort_ends_calls_in_flight_as_close_does(make_pair make)
     sock_t pair[2];
     char byte;
     make(pair);
-    call reader = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
-    call_start(&reader);
-    call_wait_asleep(&reader);
+    call reader;
+    start_reader(&reader, pair[0], &byte);
     CHECK(sock_abort(pair[0]), ==, 0);
     CHECK(call_join(&reader), ==, SOCK_ECLOSED);
     CHECK(sock_abort(pair[0]), ==, SOCK_EHANDLE);

@@ -470,6 +470,13 @@ void call_wait_asleep(call *c)
     c->held_back_before_us = held_back_us(atomic_load(&c->id));
 }
 
+void start_reader(call *c, sock_t s, char *byte)
+{
+    *c = (call){ .run = call_read, .socket = s, .buffer = byte, .size = 1 };
+    call_start(c);
+    call_wait_asleep(c);
+}
+
 int64_t call_ended_after_us(const call *c, int64_t since_us)
 {
     int64_t took = c->ended_us - since_us, held_back = c->held_back_us - c->held_back_before_us;

@@ -424,9 +424,8 @@ static void a_socket_works_whatever_its_blocking_mode(void)
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
         CHECK(fcntl(sock_fd(s), F_SETFL, nonblocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK), ==, 0);
         CHECK(sock_try_read(s, &byte, 1), ==, SOCK_EAGAIN);
-        call reader = { .run = call_read, .socket = s, .buffer = &byte, .size = 1 };
-        call_start(&reader);
-        call_wait_asleep(&reader);
+        call reader;
+        start_reader(&reader, s, &byte);
         raw_send(peer, "z", 1);
         CHECK(call_join(&reader), ==, 1);
         CHECK(byte, ==, 'z');

@@ -133,9 +133,8 @@ static void a_killed_connection_is_an_error(void)
     char byte;
     network_begin();
     sock_t s = connected(NULL, &listener, &peer);
-    call read = { .run = call_read, .socket = s, .buffer = &byte, .size = 1 };
-    call_start(&read);
-    call_wait_asleep(&read);
+    call read;
+    start_reader(&read, s, &byte);
     run("ss --kill --no-header state established dport = 7000 >/dev/null 2>&1");
     CHECK(call_join(&read), ==, SOCK_ECONNRESET);
     CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNRESET);
