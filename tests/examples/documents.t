@@ -57,7 +57,7 @@ def compile_c(text, output=None):
     with open(source, "w") as file:
         file.write(text)
     target = ["-o", output, f"-L{LIBRARY}", f"-Wl,-rpath,{os.path.abspath(LIBRARY)}", "-lsock"] if output else ["-fsyntax-only"]
-    done = subprocess.run([CC, "-std=c99", *WARNINGS, "-Iinclude", source, *target], capture_output=True, timeout=60)
+    done = subprocess.run([CC, "-std=c99", *WARNINGS, "-Iinclude", source, *target], capture_output=True, timeout=300)
     assert done.returncode == 0, text + done.stderr.decode()
 
 
@@ -96,7 +96,7 @@ def every_block_of_cpp_is_a_program_that_works():
             count += 1
             done = subprocess.run([CXX, "-std=c++20", *WARNINGS, "-Iinclude", "-x", "c++", "-", "-o", f"{place}/program",
                                    f"-L{LIBRARY}", f"-Wl,-rpath,{os.path.abspath(LIBRARY)}", "-lsock"],
-                                  input=text.replace("7777", port).encode(), capture_output=True, timeout=100)
+                                  input=text.replace("7777", port).encode(), capture_output=True, timeout=300)
             assert done.returncode == 0, text + done.stderr.decode()
             done = subprocess.run([f"{place}/program"], capture_output=True, timeout=LIMIT)
             equal((done.returncode, done.stdout), (1, b""))
@@ -197,7 +197,7 @@ def run_command(command, place):
         command = re.sub(r"(-I|-L|\$PWD/)(include|build/lib)\b", lambda path: (path[1] if path[1] != "$PWD/" else "")
                          + os.path.abspath(path[2] if path[2] == "include" else LIBRARY), command)
     environment = {**os.environ, "HOME": f"{place}/home", "MAKEFLAGS": "", "PKG_CONFIG_PATH": f"{PREFIX}/lib/pkgconfig"}
-    done = subprocess.run(["sh", "-ec", command], cwd=where, env=environment, capture_output=True, timeout=120)
+    done = subprocess.run(["sh", "-ec", command], cwd=where, env=environment, capture_output=True, timeout=300)
     assert done.returncode == 0, command + "\n" + done.stdout.decode()[-2000:] + done.stderr.decode()
 
 

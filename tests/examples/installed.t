@@ -11,7 +11,7 @@ ENVIRONMENT = {**os.environ, "PKG_CONFIG_PATH": f"{PREFIX}/lib/pkgconfig", "LD_L
 
 
 def make(*arguments):
-    done = subprocess.run(["make", *arguments], capture_output=True, timeout=120, env=ENVIRONMENT)
+    done = subprocess.run(["make", *arguments], capture_output=True, timeout=300, env=ENVIRONMENT)
     assert done.returncode == 0, done.stdout.decode()[-2000:] + done.stderr.decode()
     return done.stdout.decode()
 
@@ -50,7 +50,7 @@ def clean_removes_what_was_built():
 
 @case
 def without_the_library_the_makefile_says_so():
-    done = subprocess.run(["make", "-C", "c_examples", f"OUT={place.name}/none"], capture_output=True, timeout=60,
+    done = subprocess.run(["make", "-C", "c_examples", f"OUT={place.name}/none"], capture_output=True, timeout=300,
                           env={**ENVIRONMENT, "PKG_CONFIG_PATH": "/nowhere", "PKG_CONFIG_LIBDIR": "/nowhere"})
     assert done.returncode != 0
     contains(done.stderr, b"pkg-config does not find libsock")

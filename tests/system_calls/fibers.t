@@ -16,7 +16,7 @@ exchange() {
     tries=0
     until [ -s "$folder/port" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 500 ] || return 1
+        [ $tries -lt 3000 ] || return 1
         sleep 0.02
     done
     timeout 100 "$program" talk "$(cat "$folder/port")" >"$folder/requests" && wait $server
