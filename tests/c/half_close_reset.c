@@ -278,6 +278,36 @@ static void finish_gives_up_when_its_time_is_over(make_pair make)
 }
 OVER_BOTH(finish_gives_up_when_its_time_is_over)
 
+static void *send_much_and_end(void *handle)
+{
+    static char much[24 << 20];
+    sock_t s = *(sock_t *)handle;
+    CHECK(sock_write(s, much, sizeof much), ==, sizeof much);
+    CHECK(sock_shutdown(s, SOCK_WRITE), ==, 0);
+    return NULL;
+}
+
+/* However much it is: only when its time is over does it matter. */
+static void finish_drops_all_that_comes_before_the_end(make_pair make)
+{
+    static const int64_t timeouts[] = { SOCK_FOREVER, 600000 };
+    for (int i = 0; i < 2; i++) {
+        sock_t pair[2];
+        char byte;
+        make(pair);
+        CHECK(sock_write(pair[1], "x", 1), ==, 1);
+        call finisher = { .run = call_finish, .socket = pair[0], .number = timeouts[i] };
+        call_start(&finisher);
+        call_wait_asleep(&finisher); /* what has come is not the end */
+        pthread_t sender = start_thread(send_much_and_end, &pair[1]);
+        CHECK(call_join(&finisher), ==, 0);
+        join_thread(sender);
+        CHECK(sock_read(pair[1], &byte, 1), ==, 0); /* and no reset */
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+}
+OVER_BOTH(finish_drops_all_that_comes_before_the_end)
+
 static void finish_leaves_other_kinds_alone(void)
 {
     sock_t bound = sock_udp_bind("127.0.0.1", "0", NULL), connected;
@@ -362,6 +392,7 @@ static const test_case cases[] = {
     CASE(finish_leaves_other_kinds_alone),
     BOTH_CASES(finish_gives_up_when_its_time_is_over),
     BOTH_CASES(finish_ends_when_the_peer_has_ended),
+    BOTH_CASES(finish_drops_all_that_comes_before_the_end),
     BOTH_CASES(both_sides_may_close_at_once),
     BOTH_CASES(close_does_not_wait_for_unsent_bytes),
 };
