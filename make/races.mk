@@ -1,7 +1,8 @@
 # The hunt for races: a few seconds of each kind in `make test`, ten minutes of each in `make check-races`.
 
 RACES = $(BUILD)/tests/races/races
-RACE_OBJECTS = $(patsubst tests/races/%.c,$(BUILD)/tests/races/%.o,$(wildcard tests/races/*.c))
+RACE_SOURCES = $(wildcard tests/races/*.c)
+RACE_OBJECTS = $(RACE_SOURCES:tests/races/%.c=$(BUILD)/tests/races/%.o)
 TEST_PREREQUISITES += $(RACES)
 
 .PHONY: check-races

@@ -6,7 +6,7 @@ comma = ,
 TARGET = x86_64-unknown-linux-gnu
 NIGHTLY_LIBRARIES = $(shell rustc +nightly --print target-libdir --target $(TARGET) 2>/dev/null)
 # Not for sanitizers: they compare whole processes, count what memory is touched, or look at how the library is linked.
-ASAN_TESTS = $(filter-out exhaustion process_untouched,$(C_TESTS))
+ASAN_TESTS = $(filter-out exhaustion process_untouched,$(C_TESTS)) races/races
 # Without those that have one thread.
 TSAN_TESTS = $(filter-out errors frozen_interface options,$(ASAN_TESTS))
 RUN_ASAN = SOCK_TEST_SANITIZED=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 tests/run 2
@@ -51,6 +51,12 @@ $(BUILD)/sanitized/$(1)/%.o: tests/c/%.c tests/c/harness.h $(BUILD)/sanitized/$(
 $(BUILD)/sanitized/$(1)/%.o: tests/sanitizers/%.c $(BUILD)/sanitized/$(1)/libsock.a
 	@mkdir -p $$(@D)
 	clang -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@ $$<
+
+$(BUILD)/sanitized/$(1)/races/%.o: tests/races/%.c tests/races/races.h tests/c/harness.h $(BUILD)/sanitized/$(1)/libsock.a
+	@mkdir -p $$(@D)
+	clang -O1 -g -fsanitize=$(2) $(TEST_CFLAGS) -c -o $$@ $$<
+
+$(BUILD)/sanitized/$(1)/races/races: $(RACE_SOURCES:tests/races/%.c=$(BUILD)/sanitized/$(1)/races/%.o)
 
 $(BUILD)/sanitized/$(1)/%: $(BUILD)/sanitized/$(1)/%.o $(BUILD)/sanitized/$(1)/harness.o $(BUILD)/sanitized/$(1)/libsock.a
 	$(CC) -o $$@ $$(filter %.o,$$^) -Wl,--whole-archive $(NIGHTLY_LIBRARIES)/librustc-nightly_rt.$(3).a -Wl,--no-whole-archive \
