@@ -127,9 +127,10 @@ impl Callback {
 /// Serves a listener: runs `handler` for each connection, and returns at once.
 ///
 /// The server takes the listener over: its handle still answers questions (sock_local_address), accepting on it is SOCK_EBUSY,
-/// and it is closed when the server stops. Closing or canceling the listener stops the server too, and the handlers may go on for as
-/// long as they like; since sock_cancel may be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a
-/// server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when there are some again.
+/// and it is closed when the server stops: before the handlers' grace, so that who connects from then on is refused at once. Closing
+/// or canceling the listener stops the server too, and the handlers may go on for as long as they like; since sock_cancel may be
+/// called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a server that ends well on
+/// SIGTERM. When descriptors or threads run out, accepting goes on when there are some again.
 ///
 /// @param listener from sock_listen
 /// @param handler what to run for each connection, in other threads, several at once; not NULL

@@ -79,7 +79,7 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
         if started == 0 {
             return Err(error);
         }
-        server.workers_lost(count - started);
+        server.acceptors_left(count - started);
         return Ok(());
     }
     Ok(())
@@ -113,7 +113,7 @@ impl Server {
     /// A worker could not begin. The others do as well; without any the server has failed.
     fn worker_lost(&self, desk: &Desk) {
         self.close_desk(desk);
-        self.workers_lost(1);
+        self.acceptors_left(1);
     }
 
     /// Nobody will come for the connections that others have laid here.
@@ -124,18 +124,6 @@ impl Server {
             std::mem::take(&mut arrivals.waiting)
         };
         arrived.into_iter().for_each(|connection| self.refuse(connection));
-    }
-
-    fn workers_lost(&self, count: usize) {
-        let left = {
-            let mut tasks = self.tasks();
-            tasks.accepting -= count;
-            tasks.accepting
-        };
-        if left == 0 {
-            self.begin_stop();
-        }
-        self.settle();
     }
 }
 

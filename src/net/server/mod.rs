@@ -110,10 +110,8 @@ pub struct Information {
 struct Tasks {
     running: Places<Shared<Task>>,
     next: u64,
-    /// Threads that still accept.
+    /// Threads that still accept; the last one counts until the listener is closed.
     accepting: usize,
-    /// Somebody has taken it on to close the listener.
-    ending: bool,
 }
 
 /// One connection, from its acceptance until it is closed.
@@ -381,25 +379,39 @@ impl Server {
     fn acceptor_left(&self) {
         // Where accepting has failed for good, or the listener was closed or canceled, this is the beginning of the end.
         self.begin_stop();
-        self.tasks().accepting -= 1;
+        self.acceptors_left(1);
+    }
+
+    /// With the last of them the listener is closed: who connects while the handlers have their grace is refused at once, and does
+    /// not wait in a backlog for a reset; another server can have the address.
+    fn acceptors_left(&self, count: usize) {
+        let last = {
+            let mut tasks = self.tasks();
+            let last = tasks.accepting == count;
+            if !last {
+                tasks.accepting -= count;
+            }
+            last
+        };
+        if last {
+            self.begin_stop();
+            let _ = registry::close(self.listener, local::farewell);
+            self.tasks().accepting = 0;
+        }
         self.settle();
     }
 
     /// Something has ended: if it was the last, the server has stopped.
     fn settle(&self) {
-        let last = {
-            let mut tasks = self.tasks();
-            let last = self.is_stopping() && tasks.running.taken() == 0 && tasks.accepting == 0 && !tasks.ending;
-            tasks.ending |= last;
-            last
-        };
-        if last {
-            let _ = registry::close(self.listener, local::farewell);
+        if !self.is_stopping() {
+            return;
+        }
+        let tasks = self.tasks();
+        if tasks.running.taken() == 0 && tasks.accepting == 0 {
             self.stopped.store(true, Ordering::Release);
         }
-        if self.is_stopping() {
-            self.watchers.alarm();
-        }
+        drop(tasks);
+        self.watchers.alarm();
     }
 
     // ---- stopping ----
