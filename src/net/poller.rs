@@ -298,7 +298,11 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
         if more {
             continue; // the kernel has nothing: all room is theirs
         }
-        if until == 0 || (until != NEVER && clock::now() >= until) {
+        if until == 0 {
+            return Ok(0);
+        }
+        check(pinned.side())?;
+        if until != NEVER && clock::now() >= until {
             return Ok(0);
         }
     }
@@ -331,11 +335,15 @@ impl Poller {
         }
         let side = pinned.side();
         side.waiters.join(self.waker.clone(), For::Readiness, || {})?;
-        let left = (until != NEVER).then(|| until.saturating_sub(clock::now()));
-        let count = check(side).and_then(|()| self.take(events, left));
+        // After a cancel nobody waits, but what is ready is still told.
+        let left = match (side.gate.is_canceled(), until) {
+            (true, _) => Some(0),
+            (false, NEVER) => None,
+            (false, until) => Some(until.saturating_sub(clock::now())),
+        };
+        let count = if side.gate.is_closed() { Ok(0) } else { self.take(events, left) };
         side.waiters.quit(&self.waker, |_| {});
-        check(side)?;
-        count
+        if side.gate.is_closed() { Err(Error::new(Code::Closed)) } else { count }
     }
 
     fn take(&self, events: &mut [Event], left: Option<i64>) -> Result<usize> {

@@ -362,6 +362,19 @@ static void close_and_cancel_end_every_wait(void)
         if (!under_memcheck()) CHECK(median(took, 3), <, 50000);
         if (cancel) {
             CHECK(sock_poller_wait(poller, events, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
+            CHECK(sock_poller_wait(poller, events, 1, 0), ==, 0);
+            /* Canceled is only who would have to wait. */
+            sock_t pair[2];
+            CHECK(sock_pair(pair), ==, 0);
+            CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+            CHECK(sock_poller_wait(poller, events, 3, 10000), ==, SOCK_ECANCELED);
+            CHECK(sock_write(pair[1], "x", 1), ==, 1);
+            CHECK(sock_poller_wait(poller, events, 3, SOCK_FOREVER), ==, 1);
+            CHECK(events[0].socket, ==, pair[0]);
+            CHECK(events[0].ready, ==, SOCK_READ);
+            CHECK(sock_close(pair[0]), ==, 0);
+            CHECK(sock_close(pair[1]), ==, 0);
+            CHECK(sock_poller_wait(poller, events, 3, SOCK_FOREVER), ==, SOCK_ECANCELED);
             CHECK(sock_close(poller), ==, 0);
         }
     }
