@@ -695,7 +695,8 @@ typedef struct sock_info {
      */
     int kind;
     /**
-     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none.
+     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer is SOCK_IPV4 also where a
+     * dual-stack listener accepted it.
      */
     int family;
     /**

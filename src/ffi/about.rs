@@ -1,8 +1,7 @@
 //! Chapter 10: about a handle, about the library.
 
 use super::handle::sock_t;
-use super::{Subject, boundary, put_sized};
-use crate::net::error::Error;
+use super::{Subject, boundary, output_size, put_sized};
 use crate::net::log::{self, Level};
 use crate::net::{information, registry};
 use crate::sys::socket::Family;
@@ -16,7 +15,8 @@ pub struct sock_info {
     pub size: usize,
     /// One of enum sock_kind.
     pub kind: c_int,
-    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none.
+    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer is SOCK_IPV4 also where a
+    /// dual-stack listener accepted it.
     pub family: c_int,
     /// Bytes taken from the kernel, those read ahead included.
     pub bytes_read: u64,
@@ -44,14 +44,8 @@ pub struct sock_info {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_get_info(s: sock_t, out: *mut sock_info) -> c_int {
     boundary("get_info", Subject::Handle(s), || {
-        if out.is_null() {
-            return Err(Error::invalid("the output pointer is NULL"));
-        }
-        // SAFETY: not null; only the size is looked at, since all else is output.
-        let size = unsafe { out.cast::<usize>().read_unaligned() };
-        if size < size_of::<usize>() {
-            return Err(Error::invalid("the struct's size is not set: it must be its sizeof"));
-        }
+        // SAFETY: C vouches for the struct.
+        let size = unsafe { output_size(out)? };
         let about = information::information(s)?;
         let info = sock_info {
             size,

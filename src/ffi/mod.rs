@@ -163,7 +163,7 @@ unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
     let size = unsafe { from.cast::<usize>().read_unaligned() };
     // A size that cuts a field in two is no struct's.
     if !(size_of::<usize>()..=LONGEST).contains(&size) || size % align_of::<T>() != 0 {
-        return Err(Error::invalid("the struct's size is not set: it must be its sizeof"));
+        return Err(unset_size());
     }
     // SAFETY: the caller vouches for `size` bytes.
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), size) };
@@ -178,6 +178,24 @@ unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
         value.assume_init()
     };
     Ok((value, size))
+}
+
+/// The size that the caller has set in a struct to be filled in.
+///
+/// # Safety
+/// `out` is NULL or points to a `size_t`.
+unsafe fn output_size<T>(out: *const T) -> Result<usize> {
+    if out.is_null() {
+        return Err(Error::invalid("the output pointer is NULL"));
+    }
+    // SAFETY: not null; only the size is looked at, since all else is output.
+    let size = unsafe { out.cast::<usize>().read_unaligned() };
+    // A size that cuts a field in two is no struct's.
+    if size < size_of::<usize>() || size % align_of::<T>() != 0 { Err(unset_size()) } else { Ok(size) }
+}
+
+fn unset_size() -> Error {
+    Error::invalid("the struct's size is not set: it must be its sizeof")
 }
 
 /// Writes the first `size` bytes of a struct back to a caller whose struct may be shorter or longer than ours.

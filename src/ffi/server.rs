@@ -2,7 +2,7 @@
 
 use super::handle::sock_t;
 use super::stream::check_time;
-use super::{Subject, boundary, put_sized, sized};
+use super::{Subject, boundary, output_size, put_sized, sized};
 use crate::net::error::{Error, Result};
 use crate::net::server::{self, Model, Options};
 use std::ffi::{c_int, c_void};
@@ -198,14 +198,8 @@ pub extern "C" fn sock_server_wait(server: sock_t) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_get_server_info(server: sock_t, out: *mut sock_server_info) -> c_int {
     boundary("get_server_info", Subject::Handle(server), || {
-        if out.is_null() {
-            return Err(Error::invalid("the output pointer is NULL"));
-        }
-        // SAFETY: not null; only the size is looked at, since all else is output.
-        let size = unsafe { out.cast::<usize>().read_unaligned() };
-        if size < size_of::<usize>() {
-            return Err(Error::invalid("the struct's size is not set: it must be its sizeof"));
-        }
+        // SAFETY: C vouches for the struct.
+        let size = unsafe { output_size(out)? };
         let about = server::information(server)?;
         let info = sock_server_info {
             size,

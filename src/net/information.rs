@@ -6,6 +6,7 @@ use super::registry::{self, Direction, Handle};
 use super::socket::Kind;
 use crate::sys::socket::{self as system, Family};
 use crate::sys::{Errno, option};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
@@ -29,9 +30,13 @@ pub fn information(handle: Handle) -> Result<Information> {
     let tcp = socket.kind() == Kind::Stream && socket.family() != Some(Family::Unix);
     let (rtt_us, retransmits) = if tcp { option::tcp_info(pinned.descriptor()).unwrap_or((0, 0)) } else { (0, 0) };
     let details = socket.details();
+    let family = match details.peer {
+        Some(Address::Ip(SocketAddr::V4(_))) => Some(Family::V4), // also where a dual-stack listener accepted it
+        _ => socket.family(),
+    };
     Ok(Information {
         kind: socket.kind(),
-        family: socket.family(),
+        family,
         bytes_read: read.bytes.load(Ordering::Relaxed),
         bytes_written: write.bytes.load(Ordering::Relaxed),
         resolve_us: details.resolve_us,

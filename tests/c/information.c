@@ -27,6 +27,22 @@ static void kind_and_family_are_told(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+static void a_dual_stack_listener_accepts_connections_of_either_family(void)
+{
+    sock_t listener = sock_listen(NULL, "0", NULL);
+    for (int six = 0; six < 2; six++) {
+        sock_t client = sock_open(six ? "::1" : "127.0.0.1", port_text(port_of(listener)), NULL);
+        if (six && client < 0) break; /* there is no IPv6 here */
+        sock_t accepted = sock_accept(listener);
+        CHECK(accepted, >, 0);
+        CHECK(info_of(client).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);
+        CHECK(info_of(accepted).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);
+        CHECK(sock_close(client), ==, 0);
+        CHECK(sock_close(accepted), ==, 0);
+    }
+    CHECK(sock_close(listener), ==, 0);
+}
+
 static void bytes_are_counted_in_each_direction(make_pair make)
 {
     static char data[8 << 20];
@@ -72,6 +88,8 @@ static void the_size_is_checked_and_an_older_struct_is_respected(void)
     } longer;
     memset(&longer, 0x99, sizeof longer);
     longer.info.size = 0;
+    CHECK(sock_get_info(pair[0], &longer.info), ==, SOCK_EINVAL);
+    longer.info.size = sizeof(size_t) + 2; /* through the middle of a field */
     CHECK(sock_get_info(pair[0], &longer.info), ==, SOCK_EINVAL);
     CHECK(longer.info.kind, ==, (int)0x99999999);
     longer.info.size = offsetof(sock_info, bytes_written); /* a program of an older version */
@@ -201,6 +219,7 @@ static void loggers_may_be_exchanged_while_others_log(void)
 
 static const test_case cases[] = {
     CASE(kind_and_family_are_told),
+    CASE(a_dual_stack_listener_accepts_connections_of_either_family),
     BOTH_CASES(bytes_are_counted_in_each_direction),
     CASE(opening_is_measured),
     CASE(the_size_is_checked_and_an_older_struct_is_respected),
