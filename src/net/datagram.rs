@@ -620,6 +620,7 @@ pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, membe
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
     match (pinned.socket().family(), group.ip()) {
         (Some(Family::V4 | Family::V6), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
+        (Some(Family::Unix) | None, _) => return Err(Error::with(Code::NotSupported, "the socket has no multicast groups")),
         _ => return Err(Error::invalid("the group is of another family than the socket")),
     }
     let descriptor = pinned.descriptor();

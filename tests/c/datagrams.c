@@ -192,6 +192,13 @@ static void wrong_kinds_are_refused(void)
     CHECK(sock_send_batch(l, &one, 1), ==, SOCK_ETYPE);
     CHECK(sock_recv_batch(l, &one, 1), ==, SOCK_ETYPE);
     CHECK(sock_join(l, "239.1.2.3", NULL), ==, SOCK_ETYPE);
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), ==, 0);
+    sock_t local = sock_from_fd(ends[0]);
+    CHECK(sock_join(local, "239.1.2.3", NULL), ==, SOCK_ENOTSUP);
+    CHECK(sock_leave(local, "239.1.2.3", NULL), ==, SOCK_ENOTSUP);
+    CHECK(sock_close(local), ==, 0);
+    raw_close(ends[1]);
     CHECK(sock_recv_from(0, &byte, 1, NULL), ==, SOCK_EHANDLE);
     CHECK(sock_send_batch(s, NULL, 1), ==, SOCK_EINVAL);
     CHECK(sock_recv_batch(s, NULL, 1), ==, SOCK_EINVAL);
