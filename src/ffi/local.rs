@@ -83,10 +83,10 @@ pub unsafe extern "C" fn sock_recv_fds(
 ) -> i64 {
     boundary("recv_fds", Subject::Transfer(s), || {
         let place = place(count)?;
-        // SAFETY: C vouches for its buffers.
-        let (buffer, fds) = unsafe { (output(buffer.cast::<u8>(), size)?, output(fds, capacity)?) };
         let mut came = 0;
-        let result = local::receive_descriptors(s, buffer, fds, &mut came);
+        // SAFETY: C vouches for its buffers.
+        let buffers = unsafe { output(buffer.cast::<u8>(), size).and_then(|buffer| Ok((buffer, output(fds, capacity)?))) };
+        let result = buffers.and_then(|(buffer, fds)| local::receive_descriptors(s, buffer, fds, &mut came));
         place.put(came);
         result
     })

@@ -80,6 +80,13 @@ static void too_many_and_closed_descriptors_are_refused(void)
     size_t count = 9;
     CHECK(sock_recv_fds(pair[1], &byte, 1, NULL, 0, NULL), ==, SOCK_EINVAL);
     CHECK(sock_recv_fds(pair[1], &byte, 1, NULL, 1, &count), ==, SOCK_EINVAL);
+    CHECK(count, ==, 0); /* with every failure */
+    count = 9;
+    CHECK(sock_recv_fds(pair[1], NULL, 1, NULL, 0, &count), ==, SOCK_EINVAL);
+    CHECK(count, ==, 0);
+    count = 9;
+    CHECK(sock_recv_fds(0, &byte, 1, NULL, 0, &count), ==, SOCK_EHANDLE);
+    CHECK(count, ==, 0);
     CHECK(sock_recv_fds(pair[1], &byte, 0, NULL, 0, &count), ==, 0);
     CHECK(sock_recv_fds(pair[1], &byte, 1, NULL, 0, &count), ==, 1);
     CHECK(count, ==, 0);
