@@ -48,11 +48,16 @@ pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address
         Host::Name(name) => return resolve::lookup(name, target.port, options.family(), NEVER),
         _ => addresses.extend(target.literal()),
     }
-    let wrong = |address: &Address| options.family().is_some_and(|family| family != family_of(address));
-    if addresses.iter().any(wrong) {
+    addresses.iter().try_for_each(|address| check_family(address, options))?;
+    Ok(addresses)
+}
+
+/// Refuses a literal that is not of the family that was asked for.
+pub fn check_family(address: &Address, options: &Options) -> Result<()> {
+    if options.family().is_some_and(|family| family != family_of(address)) {
         return Err(Error::invalid("the address is not of the family that the options ask for"));
     }
-    Ok(addresses)
+    Ok(())
 }
 
 pub fn family_of(address: &Address) -> Family {

@@ -36,8 +36,8 @@ pub fn set(handle: Handle, option: i32, value: i64) -> Result<()> {
         KEEPALIVE_MS => options::set_keepalive(socket, within(value, AMOUNT)?),
         USER_TIMEOUT_MS => options::set_milliseconds(socket, option::USER_TIMEOUT, within(value, AMOUNT)?),
         LINGER_MS => {
-            let milliseconds = within(value, -1..=i64::from(i32::MAX) * 1000)?;
-            let seconds = milliseconds / 1000 + i64::from(milliseconds % 1000 > 0);
+            let milliseconds = within(value, -1..=i64::MAX)?;
+            let seconds = (milliseconds / 1000 + i64::from(milliseconds % 1000 > 0)).min(i32::MAX.into());
             Ok(option::set_linger(socket, (milliseconds >= 0).then_some(seconds as i32))?)
         }
         SEND_BUFFER => set_number(&pinned, option::SEND_BUFFER, within(value, 0..=i32::MAX.into())?),

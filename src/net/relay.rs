@@ -143,6 +143,7 @@ fn not_open() -> Error {
 /// Passes everything on that two streams receive, each to the other, until both have ended. How many bytes that were.
 pub fn relay(one: Handle, other: Handle) -> Result<u64> {
     if one == other {
+        registry::pin(one, Direction::Read)?.expect(&[Kind::Stream])?;
         return Err(Error::invalid("a stream cannot be relayed to itself"));
     }
     let mut call = Call::new();

@@ -320,6 +320,7 @@ static void bad_arguments_are_refused(void)
     sock_t listener = listen_local();
     join_ends(&l, tcp_pair);
     CHECK(sock_relay(l.near[0], l.near[0]), ==, SOCK_EINVAL);
+    CHECK(sock_relay(0, 0), ==, SOCK_EHANDLE);
     CHECK(sock_relay(l.near[0], 0), ==, SOCK_EHANDLE);
     CHECK(sock_relay(-1, l.near[0]), ==, SOCK_EHANDLE);
     CHECK(sock_relay(l.near[0], listener), ==, SOCK_ETYPE);
