@@ -1491,12 +1491,13 @@ private:
 /** The sockets that the service manager handed over, in its order; none where there are none. Allocates. */
 inline std::vector<Endpoint> inherited(std::error_code &code)
 {
-    sock_t handles[64];
-    const std::size_t count = detail::count(sock_inherited(handles, 64), code);
+    std::vector<sock_t> handles(detail::count(sock_inherited(nullptr, 0), code));
     std::vector<Endpoint> sockets;
-    sockets.reserve(count);
-    for (std::size_t i = 0; i < count && i < 64; i++)
-        sockets.emplace_back(handles[i]);
+    sockets.reserve(handles.size()); /* before they are adopted: nothing may throw afterwards */
+    if (code || detail::count(sock_inherited(handles.data(), handles.size()), code) < handles.size())
+        return sockets;
+    for (const sock_t handle : handles)
+        sockets.emplace_back(handle);
     return sockets;
 }
 

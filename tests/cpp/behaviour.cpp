@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace std::chrono_literals;
@@ -842,6 +843,26 @@ void a_listener_that_is_not_served_stays_the_callers()
 
 // ---- The rest
 
+void any_number_of_sockets_is_inherited()
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        const int count = 100, first = 3; /* where the service manager's protocol puts them */
+        const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        for (int i = first; i < first + count; i++)
+            dup2(fd, i);
+        setenv("LISTEN_PID", std::to_string(getpid()).c_str(), 1);
+        setenv("LISTEN_FDS", std::to_string(count).c_str(), 1);
+        const std::vector<sock::Endpoint> sockets = sock::inherited();
+        bool good = sockets.size() == count;
+        for (const sock::Endpoint &inherited : sockets)
+            good = good && inherited.info().kind == SOCK_KIND_DATAGRAM;
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 void the_rest_is_there()
 {
     CHECK(sock::inherited().empty());
@@ -912,6 +933,7 @@ const Case cases[] = {
     CASE(a_c_handler_serves),
     CASE(closing_a_server_waits_for_its_handlers),
     CASE(a_listener_that_is_not_served_stays_the_callers),
+    CASE(any_number_of_sockets_is_inherited),
     CASE(the_rest_is_there),
 };
 
