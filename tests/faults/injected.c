@@ -512,6 +512,23 @@ static void a_fiber_that_cannot_wait_says_so(void)
     context(NULL);
 }
 
+/* Who sleeps without a descriptor to be woken by looks up now and then, and sleeps between. */
+static void without_an_eventfd_a_wait_does_not_spin(void)
+{
+    sock_t pair[2];
+    char byte;
+    unix_pair(pair);
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, 400), ==, 0);
+    fail_always("eventfd", EMFILE);
+    int64_t before = processor_us(), began = now_ms();
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    int64_t used = processor_us() - before;
+    disarm();
+    CHECK(now_ms() - began, >=, 400);
+    CHECK(used, <, 100000);
+    close_pair(pair);
+}
+
 static void a_close_that_fails_is_not_repeated(void)
 {
     static const int errors[] = { EINTR, EIO };
@@ -593,6 +610,7 @@ static const test_case cases[] = {
     CASE(an_abort_that_fails_closes_all_the_same),
     CASE(a_socket_that_cannot_be_looked_at_is_not_adopted),
     CASE(a_full_epoll_is_a_limit),
+    CASE(without_an_eventfd_a_wait_does_not_spin),
     CASE(a_fiber_that_cannot_wait_says_so),
     CASE(a_close_that_fails_is_not_repeated),
     CASE(forbidden_system_calls_fail_with_a_code_or_not_at_all),
