@@ -169,6 +169,31 @@ static void a_release_that_fails_disturbs_nobody(void)
     }
 }
 
+static void of_two_releases_one_succeeds(void)
+{
+    duel d = { .against = duel_release };
+    pthread_barrier_init(&d.barrier, NULL, 2);
+    pthread_t opponent = start_thread(fight, &d);
+    for (int round = 0; round < rounds(deep() ? 100000 : 5000); round++) {
+        sock_t pair[2];
+        unix_pair(pair);
+        d.socket = pair[0];
+        pthread_barrier_wait(&d.barrier);
+        for (int pause = 0; pause < round % 50 * 10; pause++) atomic_signal_fence(memory_order_seq_cst);
+        int64_t result = duel_release(pair[0]);
+        pthread_barrier_wait(&d.barrier);
+        int64_t lost = result == 0 ? d.result : result;
+        CHECK((result == 0) + (d.result == 0), ==, 1);
+        CHECK(lost == SOCK_EBUSY || lost == SOCK_EHANDLE, ==, true);
+        CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
+        CHECK(sock_close(pair[1]), ==, 0);
+    }
+    d.over = true;
+    pthread_barrier_wait(&d.barrier);
+    join_thread(opponent);
+    pthread_barrier_destroy(&d.barrier);
+}
+
 /* ---- cancel and deadlines against waiting calls: no wake-up is ever lost ---- */
 
 static void a_cancel_is_never_lost(void)
@@ -474,6 +499,7 @@ static const test_case cases[] = {
     LONG_CASE(close_may_race_with_every_function_over_tcp, 60),
     LONG_CASE(close_may_race_with_every_function_over_unix, 60),
     LONG_CASE(a_release_that_fails_disturbs_nobody, 60),
+    LONG_CASE(of_two_releases_one_succeeds, 60),
     LONG_CASE(a_cancel_is_never_lost, 60),
     LONG_CASE(a_deadline_is_never_lost, 60),
     LONG_CASE(many_threads_open_and_close_against_one_listener, 60),
