@@ -11,10 +11,10 @@ ASAN_TESTS = $(filter-out exhaustion process_untouched,$(C_TESTS)) races/races
 TSAN_TESTS = $(filter-out errors frozen_interface options,$(ASAN_TESTS))
 RUN_ASAN = SOCK_TEST_SANITIZED=1 ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 tests/run 2
 # Without io_sync=0 every call on a socket would count as handing over whatever was done before, and hide races.
-TSAN = TSAN_OPTIONS=io_sync=0:report_signal_unsafe=0:die_after_fork=0
+TSAN = TSAN_OPTIONS=io_sync=0:die_after_fork=0
 RUN_TSAN = SOCK_TEST_SANITIZED=1 $(TSAN) tests/run 2
 
-.PHONY: check-asan check-tsan prove-asan prove-tsan
+.PHONY: check-asan check-tsan prove-asan prove-tsan sanitized check-sanitizers-sample
 prove-asan: $(BUILD)/sanitized/address/broken_address $(BUILD)/sanitized/address/broken_leak $(BUILD)/sanitized/address/broken_undefined
 	tests/sanitizers/prove-on AddressSanitizer sock_read $(BUILD)/sanitized/address/broken_address
 	tests/sanitizers/prove-on LeakSanitizer main $(BUILD)/sanitized/address/broken_leak
@@ -24,18 +24,29 @@ prove-tsan: $(BUILD)/sanitized/thread/broken_thread $(BUILD)/sanitized/thread/br
 	$(TSAN) tests/sanitizers/prove-on ThreadSanitizer sock_read $(BUILD)/sanitized/thread/broken_thread
 	$(TSAN) tests/sanitizers/prove-on ThreadSanitizer '#1 above_the_first_fiber' $(BUILD)/sanitized/thread/broken_fibers
 
+# Not in parallel with each other: both write build/tap.
 check-asan: prove-asan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
 	$(RUN_ASAN) $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
 
 check-tsan: prove-tsan $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
 	$(RUN_TSAN) $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
 
+sanitized: prove-asan prove-tsan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%) $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
+
+WITH_SANITIZERS = if [ -e "$(NIGHTLY_LIBRARIES)/librustc-nightly_rt.tsan.a" ] && command -v clang >/dev/null; then
+WITHOUT = else echo "skipped: check-asan, check-tsan: they need clang and a nightly toolchain"; fi
+SAMPLE = ASAN_TESTS="fibers read_line unix_stream" TSAN_TESTS="fibers nettest"
+
 check-deep::
-	@if [ -n "$(NIGHTLY_LIBRARIES)" ] && command -v clang >/dev/null; then $(MAKE) check-asan check-tsan; \
-	else echo "skipped: check-asan, check-tsan: they need clang and a nightly toolchain"; fi
+	@$(WITH_SANITIZERS) $(MAKE) check-asan && $(MAKE) check-tsan; $(WITHOUT)
+
+check-deep-sample:: check-sanitizers-sample
+
+check-sanitizers-sample:
+	@$(WITH_SANITIZERS) $(MAKE) --jobs=2 sanitized $(SAMPLE) && $(MAKE) check-asan $(SAMPLE) && $(MAKE) check-tsan $(SAMPLE); $(WITHOUT)
 
 $(BUILD)/sanitized/%/libsock.a: FORCE
-	RUSTFLAGS="-Zsanitizer=$* $(if $(filter thread,$*),--cfg tsan) -Zunstable-options -Cunsafe-allow-abi-mismatch=sanitizer" \
+	MAKEFLAGS= RUSTFLAGS="-Zsanitizer=$* $(if $(filter thread,$*),--cfg tsan) -Zunstable-options -Cunsafe-allow-abi-mismatch=sanitizer" \
 	    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=1 \
 	    $(CARGO) +nightly build --release --locked --target $(TARGET) --target-dir target/sanitized-$*
 	@mkdir -p $(@D)
