@@ -30,9 +30,10 @@ pub fn information(handle: Handle) -> Result<Information> {
     let tcp = socket.kind() == Kind::Stream && socket.family() != Some(Family::Unix);
     let (rtt_us, retransmits) = if tcp { option::tcp_info(pinned.descriptor()).unwrap_or((0, 0)) } else { (0, 0) };
     let details = socket.details();
-    let family = match details.peer {
-        Some(Address::Ip(SocketAddr::V4(_))) => Some(Family::V4), // also where a dual-stack listener accepted it
-        _ => socket.family(),
+    let family = match (socket.family(), details.peer) {
+        // A dual-stack listener accepted it, or it was connected before it was adopted.
+        (Some(Family::V6), peer) if is_v4(peer.or_else(|| system::peer_address(pinned.descriptor()).ok())) => Some(Family::V4),
+        (family, _) => family,
     };
     Ok(Information {
         kind: socket.kind(),
@@ -45,6 +46,10 @@ pub fn information(handle: Handle) -> Result<Information> {
         rtt_us,
         retransmits,
     })
+}
+
+fn is_v4(address: Option<Address>) -> bool {
+    matches!(address.map(Address::unmapped), Some(Address::Ip(SocketAddr::V4(_))))
 }
 
 pub fn local_address(handle: Handle) -> Result<Address> {

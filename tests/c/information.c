@@ -37,6 +37,8 @@ static void a_dual_stack_listener_accepts_connections_of_either_family(void)
         CHECK(accepted, >, 0);
         CHECK(info_of(client).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);
         CHECK(info_of(accepted).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);
+        accepted = sock_from_fd(sock_release_fd(accepted));
+        CHECK(info_of(accepted).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);
         CHECK(sock_close(client), ==, 0);
         CHECK(sock_close(accepted), ==, 0);
     }
