@@ -161,8 +161,7 @@ unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
     const LONGEST: usize = 4096;
     // SAFETY: the struct begins with its size.
     let size = unsafe { from.cast::<usize>().read_unaligned() };
-    // A size that cuts a field in two is no struct's.
-    if !(size_of::<usize>()..=LONGEST).contains(&size) || size % align_of::<T>() != 0 {
+    if !(size_of::<usize>()..=LONGEST).contains(&size) {
         return Err(unset_size());
     }
     // SAFETY: the caller vouches for `size` bytes.
@@ -190,8 +189,8 @@ unsafe fn output_size<T>(out: *const T) -> Result<usize> {
     }
     // SAFETY: not null; only the size is looked at, since all else is output.
     let size = unsafe { out.cast::<usize>().read_unaligned() };
-    // A size that cuts a field in two is no struct's.
-    if size < size_of::<usize>() || size % align_of::<T>() != 0 { Err(unset_size()) } else { Ok(size) }
+    // A size that cuts a number in two is no struct's: all are of four bytes, or of eight.
+    if size < size_of::<usize>() || size % 4 != 0 { Err(unset_size()) } else { Ok(size) }
 }
 
 fn unset_size() -> Error {

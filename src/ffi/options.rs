@@ -5,6 +5,7 @@ use super::{Subject, boundary, sized, text};
 use crate::net::error::Result;
 use crate::net::options::Options;
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 
 /// Times.
 #[repr(C)]
@@ -127,9 +128,16 @@ pub unsafe fn options<'a>(options: *const sock_options) -> Result<Options<'a>> {
         return Ok(Options::default());
     }
     // SAFETY: the caller vouches for the struct; zeros are valid in all its fields.
-    let (o, _) = unsafe { sized(options) }?;
-    // SAFETY: the caller vouches for the strings.
-    let (local_host, local_port, device) = unsafe { (text(o.local_host), text(o.local_port), text(o.device)) };
+    let (o, size) = unsafe { sized(options) }?;
+    // A pointer that the size cuts in two is none.
+    let string = |pointer: *const c_char, offset: usize| {
+        let whole = size >= offset + size_of_val(&pointer);
+        // SAFETY: the caller vouches for the strings.
+        if whole { unsafe { text(pointer) } } else { None }
+    };
+    let local_host = string(o.local_host, offset_of!(sock_options, local_host));
+    let local_port = string(o.local_port, offset_of!(sock_options, local_port));
+    let device = string(o.device, offset_of!(sock_options, device));
     Ok(Options {
         family: o.family,
         nodelay: o.nodelay,

@@ -267,19 +267,47 @@ static void option_sizes_are_checked(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
-/* The struct may end exactly where the memory ends. */
+/* Of any size from that of its first field on: nothing says where an older struct ended. The struct may end exactly where the
+ * memory ends. */
 static void a_short_struct_is_not_read_past_its_size(void)
 {
-    size_t sizes[] = { offsetof(sock_options, family), offsetof(sock_options, timeout_ms), offsetof(sock_options, local_host) };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        sock_options *options = malloc(sizes[i]); /* valgrind and the sanitizers watch its end */
-        memset(options, 0, sizes[i]);
-        options->size = sizes[i];
+    for (size_t size = 0; size <= sizeof(sock_options) + 3; size++) {
+        context("size %d", (int)size);
+        size_t room = size < sizeof size ? sizeof size : size;
+        sock_options *options = malloc(room); /* valgrind and the sanitizers watch its end */
+        memset(options, 0, room);
+        memcpy(options, &size, sizeof size);
         sock_t listener = sock_listen("127.0.0.1", "0", options);
-        CHECK(listener, >, 0);
-        CHECK(sock_close(listener), ==, 0);
+        if (size < sizeof size) {
+            CHECK(listener, ==, SOCK_EINVAL);
+        } else {
+            CHECK(listener, >, 0);
+            CHECK(sock_close(listener), ==, 0);
+        }
         free(options);
     }
+}
+
+static void what_lies_behind_a_short_struct_does_not_count(void)
+{
+    sock_options options;
+    memset(&options, 0x77, sizeof options);
+    options.size = offsetof(sock_options, nodelay);
+    options.family = SOCK_IPV4;
+    sock_t listener = sock_listen(NULL, "0", &options);
+    CHECK(listener, >, 0);
+    CHECK(sock_get_option(listener, SOCK_OPT_NODELAY), ==, 1);
+    CHECK(sock_close(listener), ==, 0);
+
+    /* Nor does half a pointer. */
+    options = (sock_options){ .device = "no such device" };
+    for (options.size = offsetof(sock_options, device); options.size < sizeof options; options.size++) {
+        context("size %d", (int)options.size);
+        listener = sock_listen("127.0.0.1", "0", &options);
+        CHECK(listener, >, 0);
+        CHECK(sock_close(listener), ==, 0);
+    }
+    CHECK(sock_listen("127.0.0.1", "0", &options), ==, SOCK_EINVAL);
 }
 
 static void fields_out_of_range_are_refused(void)
@@ -289,7 +317,8 @@ static void fields_out_of_range_are_refused(void)
         SOCK_OPTIONS(.nodelay = 2),          SOCK_OPTIONS(.nodelay = -2),          SOCK_OPTIONS(.io_timeout_ms = -2),
         SOCK_OPTIONS(.keepalive_ms = -1),    SOCK_OPTIONS(.user_timeout_ms = -1),  SOCK_OPTIONS(.spin_us = -1),
         SOCK_OPTIONS(.send_buffer = -1),     SOCK_OPTIONS(.receive_buffer = -1),   SOCK_OPTIONS(.reuse_port = 7),
-        SOCK_OPTIONS(.multipath = 2),        SOCK_OPTIONS(.fast_open = -7),
+        SOCK_OPTIONS(.multipath = 2),        SOCK_OPTIONS(.fast_open = -7),         SOCK_OPTIONS(.family = SOCK_UNIX),
+        SOCK_OPTIONS(.device = ""),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         context("options %d of the list", (int)i);
