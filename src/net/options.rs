@@ -120,6 +120,9 @@ impl Options<'_> {
         if !matches!(self.family, ANY | UNIX | IPV4 | IPV6) {
             return Err(Error::invalid("option family is none of SOCK_ANY, SOCK_IPV4, SOCK_IPV6"));
         }
+        if self.device.is_some_and(CStr::is_empty) {
+            return Err(Error::invalid("option device is empty"));
+        }
         if self.unix_mode & !0o777 != 0 {
             return Err(Error::invalid("option unix_mode has other bits than permissions"));
         }

@@ -112,6 +112,9 @@ fn insert(connection: OwnedFd, address: &Address, options: &Options, times: &Tim
 
 /// The addresses that a target to connect to stands for; at least one.
 pub fn candidates(target: &Target, family: Option<Family>, started: i64, until: i64) -> Result<Vec<Address>> {
+    if family == Some(Family::Unix) && !matches!(target.host, Host::Unix(_)) {
+        return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
+    }
     let mut addresses = Vec::new();
     match &target.host {
         Host::Name(name) => {

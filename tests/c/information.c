@@ -94,7 +94,7 @@ static void the_size_is_checked_and_an_older_struct_is_respected(void)
     longer.info.size = sizeof(size_t) + 2; /* through the middle of a field */
     CHECK(sock_get_info(pair[0], &longer.info), ==, SOCK_EINVAL);
     CHECK(longer.info.kind, ==, (int)0x99999999);
-    longer.info.size = offsetof(sock_info, family); /* a program of an older version, whose struct ends amid what is one word now */
+    longer.info.size = offsetof(sock_info, family); /* one whose struct ended here */
     CHECK(sock_get_info(pair[0], &longer.info), ==, 0);
     CHECK(longer.info.kind, ==, SOCK_KIND_STREAM);
     CHECK(longer.info.family, ==, (int)0x99999999);
