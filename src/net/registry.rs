@@ -40,6 +40,8 @@ pub struct Side {
     pub patience: Patience,
     /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
     pub ended: AtomicBool,
+    /// sock_shutdown has ended this direction.
+    pub shut: AtomicBool,
     /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
     pub stirs: AtomicU64,
     /// `stirs` when the kernel was last known to have nothing; 0: it may have something.
@@ -58,6 +60,7 @@ impl Side {
             bytes: AtomicU64::new(0),
             patience: Patience::new(),
             ended: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             stirs: AtomicU64::new(FIRST_STIR),
             drained: AtomicU64::new(0),
             waiters: Waiters::new(),
@@ -70,6 +73,7 @@ impl Side {
         self.bytes.store(0, Ordering::Relaxed);
         self.patience.forget();
         self.ended.store(false, Ordering::Relaxed);
+        self.shut.store(false, Ordering::Relaxed);
         self.stirs.store(FIRST_STIR, Ordering::Relaxed);
         self.drained.store(0, Ordering::Relaxed);
     }

@@ -529,7 +529,21 @@ pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
         // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
         system::peer_address(pinned.descriptor())?;
     }
-    Ok(system::shutdown(pinned.descriptor(), directions)?)
+    let [read, write] = pinned.sides();
+    let ended = match directions {
+        Shutdown::Read => [Some(read), None],
+        Shutdown::Write => [None, Some(write)],
+        Shutdown::Both => [Some(read), Some(write)],
+    };
+    let mut ended = ended.into_iter().flatten();
+    match system::shutdown(pinned.descriptor(), directions) {
+        Ok(()) => ended.for_each(|side| side.shut.store(true, Ordering::SeqCst)),
+        // The peer has ended its direction too, so that nothing is left of the connection: doing it twice is no error all the same.
+        Err(Errno::ENOTCONN) if ended.all(|side| side.shut.load(Ordering::SeqCst)) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    pinned.alarm();
+    Ok(())
 }
 
 /// Closes a handle of any kind.

@@ -359,6 +359,9 @@ impl Call {
         let place = Place::take(pinned, For::Readiness)?;
         loop {
             let end = self.check(pinned)?;
+            if pinned.waits_in_vain() {
+                return Ok(());
+            }
             place.waker.park(&mut watch, end)?;
             if watch[0].ready() {
                 // A wake and readiness at once: what the wake says comes first.
@@ -384,7 +387,7 @@ impl Call {
             let end = self.check(pinned)?;
             // In the loop, for the worker that watches the descriptor may end.
             worker::register(pinned)?;
-            if pinned.side().stirs.load(Ordering::SeqCst) != seen {
+            if pinned.side().stirs.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() {
                 return Ok(());
             }
             worker::sleep(end);
@@ -397,7 +400,7 @@ impl Call {
 
     /// Waits until a descriptor is ready that is no handle's, as long as the call on `pinned` may.
     pub fn other(&mut self, pinned: &Pinned, descriptor: RawFd, events: i16) -> Result<()> {
-        self.until_ready(&[pinned], &mut [Watch::new(descriptor, events)])
+        self.until_ready(&[pinned], &mut [Watch::new(descriptor, events)], || false)
     }
 
     /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first timeout or deadline
@@ -416,7 +419,7 @@ impl Call {
             // Where something is always ready, nothing else would notice a close, or let others go on.
             return if watches.iter().any(Watch::ready) { self.breathe(sides) } else { self.any_stirred(sides, &seen[..count]) };
         }
-        self.until_ready(sides, &mut watches[..count])
+        self.until_ready(sides, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
     }
 
     /// Fails if the call may not go on, on any of its handles; lets others go on first.
@@ -435,11 +438,14 @@ impl Call {
         sides.iter().try_fold(NEVER, |end, pinned| Ok(end.min(self.check(pinned)?)))
     }
 
-    fn until_ready(&mut self, sides: &[&Pinned], watches: &mut [Watch]) -> Result<()> {
+    fn until_ready(&mut self, sides: &[&Pinned], watches: &mut [Watch], in_vain: impl Fn() -> bool) -> Result<()> {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, sides)?;
         loop {
             let end = self.check_all(sides)?;
+            if in_vain() {
+                return Ok(());
+            }
             waker.park(watches, end)?;
             if watches.iter().any(Watch::ready) {
                 return Ok(());
@@ -453,7 +459,9 @@ impl Call {
         loop {
             let end = self.check_all(sides)?;
             sides.iter().try_for_each(|pinned| worker::register(pinned))?;
-            if sides.iter().zip(seen).any(|(pinned, seen)| pinned.side().stirs.load(Ordering::SeqCst) != *seen) {
+            let news =
+                |(pinned, seen): (&&Pinned, &u64)| pinned.side().stirs.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();
+            if sides.iter().zip(seen).any(news) {
                 return Ok(());
             }
             waker.park(&mut [], end)?;
@@ -588,6 +596,12 @@ impl Pinned {
             Direction::Read => poll::IN,
             Direction::Write => poll::OUT,
         }
+    }
+
+    /// Whether the direction is ended for writing, so that the next try will tell at once. poll(2) does not: a unix socket that is
+    /// full stays not ready for writing when it is shut down.
+    fn waits_in_vain(&self) -> bool {
+        self.direction() == Direction::Write && self.side().shut.load(Ordering::SeqCst)
     }
 }
 

@@ -232,6 +232,36 @@ static void a_client_that_never_reads_holds_up_only_itself(void)
 
 /* ---- what epoll says once ---- */
 
+typedef struct stuck { sock_t to; atomic_int full; _Atomic int64_t result; } stuck;
+
+static void fill_and_write(sock_t connection, void *context)
+{
+    stuck *s = context;
+    (void)connection;
+    fill(s->to);
+    s->full = 1;
+    s->result = sock_write(s->to, "no room", 7);
+}
+
+/* Of a unix socket that is full and shut down the kernel tells nobody. */
+static void a_half_close_ends_the_write_of_a_fiber(void)
+{
+    stuck writer = { 0 };
+    served s = serve_on(1, fill_and_write, &writer, 0);
+    sock_t pair[2];
+    unix_pair(pair);
+    writer.to = pair[0];
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(writer.full);
+    sleep_ms(20); /* it waits by now, or has yet to try: the result is the same */
+    CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+    WAIT_UNTIL(writer.result != 0);
+    CHECK(writer.result, ==, SOCK_EPIPE);
+    raw_close(client);
+    close_pair(pair);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 static void count_bytes(sock_t connection, void *context)
 {
     char buffer[64];
@@ -839,6 +869,7 @@ static const test_case cases[] = {
     CASE(memory_goes_back_when_load_falls),
     CASE(a_busy_fiber_starves_nobody),
     CASE(a_client_that_never_reads_holds_up_only_itself),
+    CASE(a_half_close_ends_the_write_of_a_fiber),
     CASE(an_end_right_behind_the_data_is_noticed),
     CASE(data_behind_urgent_data_is_read_on),
     CASE(every_way_of_reading_hears_of_new_data),

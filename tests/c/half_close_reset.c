@@ -37,6 +37,44 @@ static void a_second_half_close_changes_nothing(make_pair make)
 }
 OVER_BOTH(a_second_half_close_changes_nothing)
 
+/* Nor when the peer has ended its direction too, and the kernel knows no connection any more. */
+static void a_second_half_close_on_a_finished_connection_changes_nothing(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    for (int side = 0; side < 2; side++) {
+        CHECK(sock_shutdown(pair[side], SOCK_WRITE), ==, 0);
+        CHECK(sock_read(pair[1 - side], &byte, 1), ==, 0);
+    }
+    for (int side = 0; side < 2; side++) CHECK(sock_shutdown(pair[side], SOCK_WRITE), ==, 0);
+    close_pair(pair);
+}
+OVER_BOTH(a_second_half_close_on_a_finished_connection_changes_nothing)
+
+/* The peer reads nothing, so that only the half close can end the call. */
+static void a_half_close_ends_a_write_that_waits(make_pair make)
+{
+    static char data[1 << 20];
+    static int64_t (*const writers[])(call *) = { call_write, call_writev };
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
+        sock_t pair[2];
+        make(pair);
+        int64_t before = fill(pair[0]);
+        call writer = { .run = writers[i], .socket = pair[0], .buffer = data, .size = sizeof data };
+        call_start(&writer);
+        call_wait_asleep(&writer);
+        CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+        CHECK(call_join(&writer), ==, SOCK_EPIPE);
+        int64_t arrived = 0, length;
+        while ((length = sock_read(pair[1], data, sizeof data)) > 0) arrived += length;
+        CHECK(length, ==, 0);
+        CHECK(arrived, ==, before + (int64_t)writer.last_count);
+        close_pair(pair);
+    }
+}
+OVER_BOTH(a_half_close_ends_a_write_that_waits)
+
 static void after_shutting_down_reading_nothing_waits(make_pair make)
 {
     sock_t pair[2];
@@ -376,6 +414,8 @@ OVER_BOTH(close_does_not_wait_for_unsent_bytes)
 static const test_case cases[] = {
     BOTH_CASES(the_answer_to_a_half_close_is_readable),
     BOTH_CASES(a_second_half_close_changes_nothing),
+    BOTH_CASES(a_second_half_close_on_a_finished_connection_changes_nothing),
+    BOTH_CASES(a_half_close_ends_a_write_that_waits),
     BOTH_CASES(after_shutting_down_reading_nothing_waits),
     CASE(the_directions_of_a_shutdown_are_checked),
     CASE(queued_bytes_come_before_the_reset),
