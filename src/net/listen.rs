@@ -46,7 +46,8 @@ pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address
             _ => addresses.extend([any_v6, any_v4]),
         },
         Host::Name(name) => return resolve::lookup(name, target.port, options.family(), NEVER),
-        _ => addresses.extend(target.literal()),
+        // A socket for IPv6 alone, as one at a single address is, cannot be bound to a mapped IPv4 address.
+        _ => addresses.extend(target.literal().map(Address::unmapped)),
     }
     addresses.iter().try_for_each(|address| check_family(address, options))?;
     Ok(addresses)

@@ -116,6 +116,24 @@ static void no_host_means_every_address_of_both_families(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+/* As an address to connect to, "::ffff:127.0.0.1" is 127.0.0.1. */
+static void a_mapped_address_is_listened_on_as_ipv4(void)
+{
+    sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_listen, sock_udp_bind };
+    for (int i = 0; i < 2; i++) {
+        context("maker %d", i);
+        sock_address address;
+        char text[SOCK_ADDRESS_TEXT];
+        sock_t s = makers[i]("::ffff:127.0.0.1", "0", NULL);
+        CHECK(s, >, 0);
+        CHECK(sock_local_address(s, &address), ==, 0);
+        CHECK(sock_address_format(&address, text, sizeof text), >, 0);
+        CHECK(strncmp(text, "127.0.0.1:", 10), ==, 0);
+        CHECK(sock_close(s), ==, 0);
+        CHECK(makers[i]("::ffff:127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_IPV6)), ==, SOCK_EINVAL);
+    }
+}
+
 static void v6_only_leaves_the_port_to_ipv4(void)
 {
     if (!have_ipv6()) skip("there is no IPv6 here");
@@ -431,6 +449,7 @@ static const test_case cases[] = {
     CASE(an_address_of_no_interface_is_refused),
     CASE(a_privileged_port_needs_the_privilege),
     CASE(no_host_means_every_address_of_both_families),
+    CASE(a_mapped_address_is_listened_on_as_ipv4),
     CASE(v6_only_leaves_the_port_to_ipv4),
     CASE(a_family_chooses_the_wildcard),
     CASE(a_listener_may_be_of_multipath_tcp_and_take_fast_opens),
