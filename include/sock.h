@@ -1788,8 +1788,8 @@ __attribute__((format(printf, 2, 3), unused))
  *
  * @param s a stream
  * @param format a printf format, checked by the compiler
- * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed, and SOCK_ENOMEM,
- *         both without a text for sock_last_error; and what sock_write returns
+ * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed; SOCK_ENOMEM, without a
+ *         text for sock_last_error; and what sock_write returns
  *
  * Blocks as sock_write; any thread. Since 0.1.
  */
@@ -1801,22 +1801,21 @@ static inline int64_t sock_printf(sock_t s, const char *format, ...)
     int64_t result;
     va_list arguments;
 
-    if (format == NULL)
-        return SOCK_EINVAL;
+    if (!format)
+        return sock_write(s, format, 1); /* SOCK_EINVAL, and told */
     va_start(arguments, format);
     length = vsnprintf(small, sizeof small, format, arguments);
     va_end(arguments);
-    if (length < 0)
-        return SOCK_EINVAL;
-    if ((size_t)length >= sizeof small) {
+    if (length >= (int)sizeof small) {
         text = (char *)malloc((size_t)length + 1);
-        if (text == NULL)
+        if (!text)
             return SOCK_ENOMEM;
         va_start(arguments, format);
         length = vsnprintf(text, (size_t)length + 1, format, arguments);
         va_end(arguments);
     }
-    result = length < 0 ? (int64_t)SOCK_EINVAL : sock_write(s, text, (size_t)length);
+    /* A length below 0, of a format that cannot be followed, is too large a size. */
+    result = sock_write(s, text, (size_t)length);
     if (text != small)
         free(text);
     return result;

@@ -408,6 +408,12 @@ static void printf_writes_formatted_text(make_pair make)
     for (int i = 0; i < 99999; i++) CHECK(large[i], ==, '0');
     CHECK(large[99999], ==, '7');
     CHECK(sock_printf(0, "%d", 1), ==, SOCK_EHANDLE);
+    const char *volatile missing = NULL; /* not for the compiler to see */
+    CHECK(sock_printf(pair[0], missing, 1), ==, SOCK_EINVAL);
+    CHECK(strncmp(sock_last_error(), "write ", 6), ==, 0); /* and not what failed before */
+    wchar_t odd[] = { (wchar_t)0x110000, 0 }; /* no character, in no encoding */
+    CHECK(sock_printf(pair[0], "%ls", odd), ==, SOCK_EINVAL);
+    CHECK(strncmp(sock_last_error(), "write ", 6), ==, 0);
     free(large);
     close_pair(pair);
 }
