@@ -1,6 +1,7 @@
 /* Hosts, ports and addresses: no text and no bytes make the parsers or the formatter misbehave, and what is written is read back. */
 #include "fuzz.h"
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/un.h>
 
 static void check_round_trip(const sock_address *address)
@@ -8,12 +9,14 @@ static void check_round_trip(const sock_address *address)
     char text[SOCK_ADDRESS_TEXT], small[8];
     sock_address again;
     int64_t length = sock_address_format(address, text, sizeof text);
-    if (length < 0) return; /* an unknown family, or a path of control characters, escaped and longer */
-    MUST((size_t)length == strlen(text));
+    if (length == SOCK_EINVAL) return; /* an unknown family */
+    MUST(length > 0 && (size_t)length == strlen(text));
     int64_t cut = sock_address_format(address, small, sizeof small);
     MUST((cut == length && length < (int64_t)sizeof small) || cut == SOCK_ETOOLONG);
-    if (strchr(text, '\\') == NULL && strcmp(text, "unix:") != 0 && strncmp(text, "unix:./@", 8) != 0 && strchr(text, '%') == NULL
-        && sock_address_parse(text, NULL, &again) == 0)
+    bool scoped = text[0] == '[' && strchr(text, '%') != NULL;
+    bool zeros = strncmp(text, "unix:@", 6) == 0 && strchr(text + 6, '@') != NULL; /* maybe: those of an abstract name are shown so */
+    bool named_otherwise = strcmp(text, "unix:") == 0 || strncmp(text, "unix:./@", 8) == 0;
+    if (!scoped && !zeros && !named_otherwise && sock_address_parse(text, NULL, &again) == 0)
         MUST(sock_address_equal(address, &again) == 1);
     int port = sock_address_port(address);
     MUST(port == SOCK_ETYPE || (port >= 0 && port <= 65535));

@@ -3,11 +3,10 @@
 use super::handle::sock_t;
 use super::options::{options, sock_options};
 use super::{Subject, boundary, output, place, request};
-use crate::net::address::{Address, Raw, Text};
+use crate::net::address::{Address, LONGEST, Raw, Written};
 use crate::net::error::{Code, Error, Result};
 use crate::net::{information, race};
 use std::ffi::{c_char, c_int};
-use std::fmt::Write;
 
 /// How long addresses get as text.
 #[repr(C)]
@@ -16,6 +15,8 @@ pub enum sock_address_limit {
     /// A buffer of this many bytes is always enough for sock_address_format.
     SOCK_ADDRESS_TEXT = 160,
 }
+
+const _: () = assert!(LONGEST < sock_address_limit::SOCK_ADDRESS_TEXT as usize);
 
 /// An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so that it can be handed to POSIX
 /// calls and filled from them. They take the length as a socklen_t, not as this type: go through a variable of your own.
@@ -74,6 +75,9 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
 
 /// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@x`, `unix:` (unnamed).
 ///
+/// The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
+/// an abstract name stands "@". A peer chooses its own: mind control characters before showing it.
+///
 /// @param address not NULL
 /// @param text receives the text and a NUL; at most `size` bytes are written
 /// @param size of `text`; SOCK_ADDRESS_TEXT is always enough
@@ -86,33 +90,16 @@ pub unsafe extern "C" fn sock_address_format(address: *const sock_address, text:
     boundary("address_format", Subject::Nothing, || {
         // SAFETY: C vouches for its pointers.
         let (address, text) = unsafe { (read_address(address)?, output(text.cast::<u8>(), size)?) };
-        let mut written = Bounded { bytes: [0; 1024], length: 0 };
-        write!(written, "{}", Text(&address)).map_err(|_| Error::new(Code::TooLong))?;
-        let length = written.length;
+        let written = Written::new(&address);
+        let written = written.as_bytes();
+        let length = written.len();
         if length >= text.len() {
             return Err(Error::text(Code::TooLong, format_args!("the text needs {} bytes", length + 1)));
         }
-        text[..=length].copy_from_slice(&written.bytes[..=length]);
+        text[..length].copy_from_slice(written);
+        text[length] = 0;
         Ok(length)
     })
-}
-
-/// Text that must fit, with a NUL behind it.
-struct Bounded {
-    bytes: [u8; 1024],
-    length: usize,
-}
-
-impl Write for Bounded {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        if end >= self.bytes.len() {
-            return Err(std::fmt::Error);
-        }
-        self.bytes[self.length..end].copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
-    }
 }
 
 /// The port of an address.

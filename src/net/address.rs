@@ -2,7 +2,7 @@
 
 use crate::sys::address::{UnixName, interface_name};
 use crate::sys::socket::Family;
-use std::fmt::{Formatter, Result};
+use std::fmt::{Formatter, Result, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use crate::sys::address::{Address, Raw};
@@ -13,7 +13,50 @@ pub fn any(family: Family, port: u16) -> Address {
     Address::Ip(SocketAddr::new(ip, port))
 }
 
-/// An address in the form that [`super::name`] reads.
+/// The most bytes that an address takes as text.
+pub const LONGEST: usize = 159;
+
+/// An address as text that [`super::name`] reads back as the same address: the bytes of a path are as they are. Only for zero bytes,
+/// which an abstract name may have and no text can, stands "@", as in /proc/net/unix.
+pub struct Written {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Written {
+    pub fn new(address: &Address) -> Written {
+        let mut text = Written { bytes: [0; LONGEST], length: 0 };
+        // What cannot be written is a bug, and the text then too short.
+        let _ = match address {
+            Address::Ip(_) => write!(text, "{}", Text(address)),
+            Address::Unix(name) => {
+                let (start, rest) = unix_parts(name);
+                text.push(start.as_bytes()).and_then(|()| text.push(rest))
+            }
+        };
+        text.bytes[..text.length].iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b'@');
+        text
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result {
+        let place = self.bytes.get_mut(self.length..self.length + bytes.len()).ok_or(std::fmt::Error)?;
+        place.copy_from_slice(bytes);
+        self.length += bytes.len();
+        Ok(())
+    }
+}
+
+impl Write for Written {
+    fn write_str(&mut self, text: &str) -> Result {
+        self.push(text.as_bytes())
+    }
+}
+
+/// An address for messages: what is no text is escaped.
 pub struct Text<'a>(pub &'a Address);
 
 impl std::fmt::Display for Text<'_> {
@@ -41,15 +84,19 @@ fn scope(f: &mut Formatter, index: u32) -> Result {
     }
 }
 
-fn unix(f: &mut Formatter, name: &UnixName) -> Result {
-    let (mark, rest) = match name.as_bytes() {
-        [0, rest @ ..] => ("@", rest),
+/// How a unix socket's name begins as text, and the rest of it.
+fn unix_parts(name: &UnixName) -> (&'static str, &[u8]) {
+    match name.as_bytes() {
+        [0, rest @ ..] => ("unix:@", rest),
         // A path that would read as an abstract name.
-        path @ [b'@', ..] => ("./", path),
-        path => ("", path),
-    };
-    f.write_str("unix:")?;
-    f.write_str(mark)?;
+        path @ [b'@', ..] => ("unix:./", path),
+        path => ("unix:", path),
+    }
+}
+
+fn unix(f: &mut Formatter, name: &UnixName) -> Result {
+    let (start, rest) = unix_parts(name);
+    f.write_str(start)?;
     // What is no text (control characters, bytes that are not UTF-8) is escaped.
     for chunk in rest.utf8_chunks() {
         for character in chunk.valid().chars() {

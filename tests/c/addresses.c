@@ -124,6 +124,37 @@ static void the_longest_address_fits_the_promised_size(void)
     expect_text("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", "65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
 }
 
+/* Whatever bytes a name has, the promised size is enough, and the text is read back as the same address. Zero bytes, which only an
+ * abstract name has, are shown as "@". */
+static void odd_unix_names_fit_and_survive_a_round_trip(void)
+{
+    const unsigned char fills[] = { 'p', ' ', ':', '@', '\n', 0x1b, 0x7f, 0x80, 0xc3, 0xff, 0 };
+    for (size_t i = 0; i < sizeof fills; i++) {
+        for (int abstract = 0; abstract < 2; abstract++) {
+            context("byte %d, abstract %d", fills[i], abstract);
+            if (fills[i] == 0 && !abstract) continue;
+            struct sockaddr_un name = { .sun_family = AF_UNIX };
+            size_t start = abstract ? 1 : 0;
+            memset(name.sun_path + start, fills[i], sizeof name.sun_path - 1 - start);
+            sock_address address, again;
+            char text[SOCK_ADDRESS_TEXT], expected[SOCK_ADDRESS_TEXT];
+            memset(&address, 0, sizeof address);
+            memcpy(address.storage, &name, sizeof name);
+            address.length = sizeof name - (abstract ? 1 : 0);
+            snprintf(expected, sizeof expected, "unix:%s", abstract ? "@" : fills[i] == '@' ? "./" : "");
+            size_t length = strlen(expected);
+            memset(expected + length, fills[i] == 0 ? '@' : fills[i], sizeof name.sun_path - 1 - start);
+            length += sizeof name.sun_path - 1 - start;
+            expected[length] = '\0';
+            CHECK(sock_address_format(&address, text, sizeof text), ==, length);
+            CHECK(strcmp(text, expected), ==, 0);
+            if (fills[i] == 0 || strstr(text, "./") != NULL) continue;
+            CHECK(sock_address_parse(text, NULL, &again), ==, 0);
+            CHECK(sock_address_equal(&address, &again), ==, 1);
+        }
+    }
+}
+
 static void ports_are_read_back(void)
 {
     sock_address address;
@@ -294,6 +325,7 @@ static const test_case cases[] = {
     CASE(names_are_no_literals),
     CASE(the_buffer_of_a_text_is_never_overrun),
     CASE(the_longest_address_fits_the_promised_size),
+    CASE(odd_unix_names_fit_and_survive_a_round_trip),
     CASE(ports_are_read_back),
     CASE(equality_is_that_of_the_address_not_of_the_bytes),
     CASE(the_storage_is_a_sockaddr),
