@@ -25,10 +25,10 @@ prove-tsan: $(BUILD)/sanitized/thread/broken_thread $(BUILD)/sanitized/thread/br
 	$(TSAN) tests/sanitizers/prove-on ThreadSanitizer '#1 above_the_first_fiber' $(BUILD)/sanitized/thread/broken_fibers
 
 # Not in parallel with each other: both write build/tap.
-check-asan: prove-asan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
+check-asan: prove-asan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%) ## the C tests under the address sanitizer and its kin
 	$(RUN_ASAN) $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%)
 
-check-tsan: prove-tsan $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
+check-tsan: prove-tsan $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%) ## those with threads under the thread sanitizer
 	$(RUN_TSAN) $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
 
 sanitized: prove-asan prove-tsan $(ASAN_TESTS:%=$(BUILD)/sanitized/address/%) $(TSAN_TESTS:%=$(BUILD)/sanitized/thread/%)
