@@ -31,14 +31,14 @@ impl Event {
     pub fn set(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes are read from `one`.
-        unsafe { libc::write(self.descriptor(), one.as_ptr().cast(), one.len()) };
+        unsafe { super::libc_write(self.descriptor(), one.as_ptr().cast(), one.len()) };
     }
 
     /// Makes it unreadable again.
     pub fn clear(&self) {
         let mut count = [0u8; 8];
         // SAFETY: eight bytes are written to `count`.
-        unsafe { libc::read(self.descriptor(), count.as_mut_ptr().cast(), count.len()) };
+        unsafe { super::libc_read(self.descriptor(), count.as_mut_ptr().cast(), count.len()) };
     }
 }
 

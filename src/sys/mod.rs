@@ -46,6 +46,16 @@ pub mod transfer;
 
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+// The C library's names for itself of what programs call functions of their own: those would be called in its place.
+unsafe extern "C" {
+    #[link_name = "__read"]
+    fn libc_read(descriptor: RawFd, buffer: *mut libc::c_void, size: usize) -> isize;
+    #[link_name = "__write"]
+    fn libc_write(descriptor: RawFd, bytes: *const libc::c_void, size: usize) -> isize;
+    #[link_name = "__connect"]
+    fn libc_connect(descriptor: RawFd, address: *const libc::sockaddr, length: libc::socklen_t) -> libc::c_int;
+}
+
 /// The error number of a failed system call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Errno(pub i32);

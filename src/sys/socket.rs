@@ -67,7 +67,7 @@ pub fn socketpair(kind: Type) -> Result<(OwnedFd, OwnedFd)> {
 pub fn connect(descriptor: impl AsRawFd, address: &Address) -> Result<()> {
     let raw = address.to_raw();
     // SAFETY: `raw` holds an address of that length.
-    check(unsafe { libc::connect(descriptor.as_raw_fd(), raw.as_ptr(), raw.len()) }).map(drop)
+    check(unsafe { super::libc_connect(descriptor.as_raw_fd(), raw.as_ptr(), raw.len()) }).map(drop)
 }
 
 /// bind(2).

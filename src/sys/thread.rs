@@ -155,5 +155,13 @@ extern "C" fn forget_key() {
 
 /// How many CPUs this process may use; at least 1.
 pub fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    // SAFETY: all zeros is an empty set, which is written to; 0 is the caller.
+    let count = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
+            0 => libc::CPU_COUNT(&set).into(),
+            _ => libc::sysconf(libc::_SC_NPROCESSORS_ONLN), // more than a set has room for
+        }
+    };
+    usize::try_from(count).unwrap_or(1).max(1)
 }

@@ -59,7 +59,7 @@ pub fn read(file: RawFd, offset: Option<i64>, buffer: &mut [u8]) -> Result<usize
     restart(|| {
         check_length(match offset {
             // SAFETY: at most `size` bytes are written to the buffer.
-            None => unsafe { libc::read(file, into, size) },
+            None => unsafe { super::libc_read(file, into, size) },
             // SAFETY: as above.
             Some(offset) => unsafe { libc::pread64(file, into, size, offset) },
         })

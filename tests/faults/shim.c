@@ -246,9 +246,13 @@ int connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length)
     return f.action == FAULT_ERRNO || f.action == FAULT_POST ? (int)fail(f) : result;
 }
 
-/* Moving bytes. */
+int __connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length) __attribute__((alias("connect")));
+
+/* Moving bytes. The library calls some functions by the names that the C library has for itself. */
 
 TRANSFER(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
+
+ssize_t __read(int fd, void *buffer, size_t size) __attribute__((alias("read")));
 
 /* Writing to an eventfd cannot fail but by EAGAIN, where it is full and readable anyway; who waits for it may
  * rely on that. */
@@ -282,6 +286,8 @@ ssize_t write(int fd, const void *buffer, size_t size)
     ssize_t result = NEXT(write)(fd, buffer, size);
     return f.action == FAULT_POST ? fail(f) : result;
 }
+
+ssize_t __write(int fd, const void *buffer, size_t size) __attribute__((alias("write")));
 
 /* The descriptor of a failed close is gone all the same, so it must really go. */
 int close(int fd)

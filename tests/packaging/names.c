@@ -1,9 +1,13 @@
 /* A program that uses names of the C library for things of its own, and keeps them to itself: libsock must not mind.
- * OWN is `static`, or nothing where the functions are hidden in another way. */
+ * OWN is `static`, or nothing where the functions are hidden in another way, or of those whose names libsock leaves alone;
+ * OWN_ALL is the same for the others. */
 #include <sock.h>
 
 #ifndef OWN
 #define OWN
+#endif
+#ifndef OWN_ALL
+#define OWN_ALL OWN
 #endif
 
 static int calls;
@@ -12,19 +16,19 @@ OWN int read(void);
 OWN int write(void);
 OWN int connect(const char *a, const char *b, int c);
 double log(double x);
-OWN void send(void);
-OWN int close(void);
-OWN int poll(int x);
-OWN int bind(void);
+OWN_ALL void send(void);
+OWN_ALL int close(void);
+OWN_ALL int poll(int x);
+OWN_ALL int bind(void);
 
 OWN int read(void) { return ++calls; }
 OWN int write(void) { return ++calls; }
 OWN int connect(const char *a, const char *b, int c) { return a == b ? c : ++calls; }
 double log(double x) { return calls++ + x; }
-OWN void send(void) { calls++; }
-OWN int close(void) { return ++calls; }
-OWN int poll(int x) { return calls += x; }
-OWN int bind(void) { return ++calls; }
+OWN_ALL void send(void) { calls++; }
+OWN_ALL int close(void) { return ++calls; }
+OWN_ALL int poll(int x) { return calls += x; }
+OWN_ALL int bind(void) { return ++calls; }
 
 int main(void)
 {

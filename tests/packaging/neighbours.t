@@ -64,4 +64,7 @@ for way in -DOWN=static -fvisibility=hidden "-Wl,--version-script=$folder/export
     check "a program with its own read, connect and log, shared: ${way%%=/*}" names_its_own "$way" $shared
 done
 check 'a program with its own read, connect and log, static' names_its_own -DOWN=static "$folder/libsock.a" -lgcc_s
+check 'a program that exports its own read, write, connect and log, shared' names_its_own -DOWN_ALL=static $shared
+check 'a program that exports its own read, write, connect and log, static' \
+    names_its_own -DOWN_ALL=static -rdynamic "$folder/libsock.a" -lgcc_s
 done_testing
