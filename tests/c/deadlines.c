@@ -196,6 +196,21 @@ static void a_read_used_to_waiting_looks_once_more(make_pair make)
 }
 OVER_BOTH(a_read_used_to_waiting_looks_once_more)
 
+/* Each of these calls begins to wait, and finds at once that it may not. */
+static void many_waits_leave_nothing_behind(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    int64_t before = resident_kib();
+    for (int i = 0; i < rounds(50000); i++) CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    if (!under_memcheck()) CHECK(resident_kib() - before, <, 512);
+    close_pair(pair);
+}
+OVER_BOTH(many_waits_leave_nothing_behind)
+
 static void an_end_is_reported_after_the_deadline(make_pair make)
 {
     sock_t pair[2];
@@ -584,6 +599,7 @@ static const test_case cases[] = {
     BOTH_CASES(whichever_comes_first_ends_the_call),
     BOTH_CASES(data_that_is_there_is_delivered_after_the_deadline),
     BOTH_CASES(a_read_used_to_waiting_looks_once_more),
+    BOTH_CASES(many_waits_leave_nothing_behind),
     BOTH_CASES(an_end_is_reported_after_the_deadline),
     CASE(the_limit_is_on_the_whole_call_not_on_each_step),
     BOTH_CASES(a_cut_write_counts_exactly_what_the_peer_will_read),
