@@ -1804,8 +1804,10 @@ static inline int64_t sock_printf(sock_t s, const char *format, ...)
     int64_t result;
     va_list arguments;
 
-    if (!format)
-        return sock_write(s, format, 1); /* SOCK_EINVAL, and told */
+    if (!format) {
+        result = sock_write(s, format, 1); /* SOCK_EINVAL, and told */
+        return result;
+    }
     va_start(arguments, format);
     length = vsnprintf(small, sizeof small, format, arguments);
     va_end(arguments);
