@@ -164,7 +164,7 @@ TOKEN = re.compile(
     r"|(?P<struct>^typedef\s+(?P<sort>struct|enum)\s*\w*\s*\{(?P<body>.*?)\}\s*(?P<type>\w+)\s*;)"
     r"|(?P<constants>^enum\s*\{(?P<values>.*?)\}\s*;)"
     r"|(?P<alias>^typedef\s[^;{]*;)"
-    r"|(?P<function>^(?:[\w*\s]|__attribute__\(\(.*?\)\))+?\b(?P<name>sock_\w+)\s*\([^;{]*\)\s*(?P<end>;|\{))",
+    r"|(?P<function>^(?:[\w*\s]|__attribute__\(\(.*?\)\))+?\b(?P<name>sock_\w+)\s*\([^;{]*\))\s*(?:;|\{.*?^\})",
     re.S | re.M)
 
 
@@ -209,7 +209,7 @@ def parse(text):
             name = re.search(r"\(\*(\w+)\)|(\w+)\s*;$", declaration)
             items.append(Item("alias", name.group(1) or name.group(2), declaration, comment))
         elif match["function"]:
-            declaration = re.sub(r"__attribute__\(\(.*?\)\)+", "", match["function"].rstrip("{;"))
+            declaration = re.sub(r"__attribute__\(\(.*?\)\)+", "", match["function"])
             declaration = re.sub(r"^.*?(?:static inline|SOCK_\w+(?:\(.*?\))?)\s+", "", declaration, flags=re.S)
             items.append(Item("function", match["name"], " ".join(declaration.split()), comment))
         elif match["directive"]:
