@@ -855,7 +855,7 @@ int sock_address_parse(const char *host,
  * Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@x`, `unix:` (unnamed).
  *
  * The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
- * an abstract name stands "@". A peer chooses its own: mind control characters before showing it.
+ * an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.
  *
  * @param address not NULL
  * @param text receives the text and a NUL; at most `size` bytes are written
