@@ -567,6 +567,27 @@ static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(ma
 }
 OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
+/* A read that filled its buffer may have left something there, which no news will tell of. */
+static void echo_byte_by_byte(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    while (sock_read(connection, &byte, 1) == 1) CHECK(sock_write(connection, &byte, 1), ==, 1);
+}
+
+static void a_burst_is_read_byte_by_byte(void)
+{
+    served s = serve_on(1, echo_byte_by_byte, NULL, 0);
+    int client = raw_connect(s.port);
+    for (int i = 0; i < 20; i++) {
+        raw_echoes(client, "burst");
+        if (i % 4 == 0) sleep_ms(2); /* so that the next one finds it asleep */
+    }
+    raw_close(client);
+    CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* A read that emptied the socket makes the next one wait first: where its deadline is over it looks all the same. */
 static void read_after_the_deadline(sock_t connection, void *context)
 {
@@ -874,6 +895,7 @@ static const test_case cases[] = {
     CASE(data_behind_urgent_data_is_read_on),
     CASE(every_way_of_reading_hears_of_new_data),
     CASE(what_is_there_is_delivered_after_the_deadline),
+    CASE(a_burst_is_read_byte_by_byte),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),
