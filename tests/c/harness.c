@@ -638,16 +638,18 @@ void raw_reset(int fd)
     raw_close(fd);
 }
 
-/* The kernel still moves bytes from our buffer to the peer's for a moment, so "full" is full for a while. */
+/* The kernel still moves bytes from our buffer to the peer's for a moment, so "full" is full at so many looks in turn. */
+enum { FULL_LOOKS = 10 };
+
 int64_t raw_fill(int fd)
 {
     static const char zeros[65536];
     int64_t sum = 0;
-    for (int64_t full_since = now_ms(); now_ms() < full_since + 20;) {
+    for (int full = 0; full < FULL_LOOKS; full++) {
         ssize_t sent = send(fd, zeros, sizeof zeros, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent > 0) {
             sum += sent;
-            full_since = now_ms();
+            full = 0;
         } else {
             sleep_ms(2);
         }
@@ -765,11 +767,11 @@ int64_t fill(sock_t s)
 {
     static const char zeros[65536];
     int64_t sum = 0;
-    for (int64_t full_since = now_ms(); now_ms() < full_since + 20;) {
+    for (int full = 0; full < FULL_LOOKS; full++) {
         int64_t sent = sock_try_write(s, zeros, sizeof zeros);
         if (sent > 0) {
             sum += sent;
-            full_since = now_ms();
+            full = 0;
         } else {
             CHECK(sent, ==, SOCK_EAGAIN);
             sleep_ms(2);
