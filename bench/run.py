@@ -143,14 +143,14 @@ def version_of(command):
         return None
 
 
-def machine():
+def machine(load):
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     packages = {"libuv": "libuv", "libevent": "libevent", "GLib": "gio-2.0", "libcurl": "libcurl"}
     versions = {label: version_of(["pkg-config", "--modversion", package]) for label, package in packages.items()}
     return {
         "date": time.strftime("%Y-%m-%d"), "cpu": cpu.group(1) if cpu else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release().partition("-")[0], "libc": " ".join(platform.libc_ver()),
-        "load": round(os.getloadavg()[1], 1),
+        "load": load,
         "compiler": version_of(["cc", "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
         "peers": {label: version for label, version in versions.items() if version},
     }
@@ -163,6 +163,7 @@ def main():
     parser.add_argument("--absent", action="append", default=[], help="a library that is not installed")
     parser.add_argument("names", nargs="+")
     given = parser.parse_args()
+    load = round(os.getloadavg()[0], 1)  # before: the servers with a thread for each connection make one of their own
     results = given.out / "results"
     results.mkdir(parents=True, exist_ok=True)
     skipped = [f"{library} (its development package is not installed; make bench-deps)" for library in given.absent]
@@ -190,7 +191,7 @@ def main():
     before = json.loads(path.read_text())["quick"] if path.exists() else []
     # Which of the results that are there come from quick runs.
     quick = sorted(set(before) - set(given.names) | set(given.names if given.quick else []))
-    about = machine() | {"quick": quick, "skipped": skipped}
+    about = machine(load) | {"quick": quick, "skipped": skipped}
     path.write_text(json.dumps(about, indent=2) + "\n")
     report.write(given.out)
     for line in skipped:
