@@ -241,9 +241,9 @@ static void damaged_addresses_are_refused(void)
 
 static void unix_addresses_have_three_forms(void)
 {
-    char folder[] = "/tmp/sock-test-XXXXXX", host[64], text[SOCK_ADDRESS_TEXT];
+    char folder[FOLDER], host[64], text[SOCK_ADDRESS_TEXT];
     sock_address address;
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    make_folder(folder);
     snprintf(host, sizeof host, "unix:%s/s", folder);
     sock_t listener = sock_listen(host, NULL, NULL), client = sock_open(host, NULL, NULL), accepted = sock_accept(listener);
     CHECK(accepted, >, 0);

@@ -64,8 +64,8 @@ static void close_ends_a_blocked_accept(void)
 
 static void close_ends_a_blocked_unix_accept(void)
 {
-    char folder[] = "/tmp/sock-test-XXXXXX", host[64];
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    char folder[FOLDER], host[64];
+    make_folder(folder);
     snprintf(host, sizeof host, "unix:%s/s", folder);
     int64_t woke[TRIES], closing[TRIES];
     for (int try = 0; try < TRIES; try++) {

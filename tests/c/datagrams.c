@@ -950,17 +950,14 @@ static void the_default_host_is_the_loopback(void)
     CHECK(sock_close(whole), ==, 0);
 }
 
-static char folder[64];
+static char folder[FOLDER];
 
 static const char *unix_host(const char *name)
 {
     static char hosts[4][128];
     static int next;
     char *host = hosts[next++ % 4];
-    if (folder[0] == '\0') {
-        strcpy(folder, "/tmp/sock-datagrams-XXXXXX");
-        CHECK(mkdtemp(folder) != NULL, ==, true);
-    }
+    if (folder[0] == '\0') make_folder(folder);
     snprintf(host, 128, "unix:%s/%s", folder, name);
     return host;
 }

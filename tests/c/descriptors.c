@@ -367,6 +367,15 @@ static void a_passed_connection_outlives_our_copy(void)
     close_both(pair[0], pair[1]);
 }
 
+static void expect_peer(sock_t s, pid_t pid)
+{
+    sock_credentials who;
+    CHECK(sock_peer_credentials(s, &who), ==, 0);
+    CHECK(who.pid, ==, pid);
+    CHECK(who.uid, ==, getuid());
+    CHECK(who.gid, ==, getgid());
+}
+
 static void credentials_are_the_peers(void)
 {
     char host[80], ready;
@@ -385,10 +394,7 @@ static void credentials_are_the_peers(void)
     }
     sock_t s = sock_accept(listener);
     sock_credentials who;
-    CHECK(sock_peer_credentials(s, &who), ==, 0);
-    CHECK(who.pid, ==, child);
-    CHECK(who.uid, ==, getuid());
-    CHECK(who.gid, ==, getgid());
+    expect_peer(s, child);
     CHECK(sock_close(s), ==, 0);
     CHECK(child_status(child), ==, 0);
     CHECK(sock_peer_credentials(listener, &who), ==, SOCK_ETYPE);
@@ -428,14 +434,10 @@ static void credentials_survive_an_exec_of_the_peer(void)
         _exit(127);
     }
     sock_t s = sock_accept(listener);
-    sock_credentials who;
     CHECK(s, >, 0);
     CHECK(sock_write(s, "ping", 4), ==, 4);
     CHECK(sock_read_exact(s, bytes, 4), ==, 4); /* cat is there */
-    CHECK(sock_peer_credentials(s, &who), ==, 0);
-    CHECK(who.pid, ==, child);
-    CHECK(who.uid, ==, getuid());
-    CHECK(who.gid, ==, getgid());
+    expect_peer(s, child);
     CHECK(sock_close(s), ==, 0);
     CHECK(child_status(child), ==, 0);
     CHECK(sock_close(listener), ==, 0);
@@ -674,8 +676,8 @@ static void a_listener_that_a_server_has_is_not_released(void)
 /* The path of a released socket is its new owner's to remove. */
 static void a_released_listener_leaves_its_path(void)
 {
-    char folder[] = "/tmp/sock-test-XXXXXX", host[64];
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    char folder[FOLDER], host[64];
+    make_folder(folder);
     snprintf(host, sizeof host, "unix:%s/s", folder);
     sock_t listener = sock_listen(host, NULL, NULL);
     CHECK(listener, >, 0);

@@ -852,6 +852,12 @@ static unsigned char pattern_byte(uint64_t offset)
     return (unsigned char)((offset * UINT64_C(0x9E3779B97F4A7C15)) >> 56);
 }
 
+void make_folder(char path[FOLDER])
+{
+    strcpy(path, "/tmp/sock-test-XXXXXX"); /* the form that mkdtemp asks for */
+    CHECK(mkdtemp(path) != NULL, ==, true);
+}
+
 void pattern(void *buffer, size_t size, uint64_t offset)
 {
     unsigned char *bytes = buffer;

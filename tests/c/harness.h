@@ -191,6 +191,10 @@ sock_server_info server_info(sock_t server);
 void echo_handler(sock_t connection, void *unused);
 void raw_echoes(int fd, const char *text);    /* a client of it */
 
+/* A new, empty folder: its path. */
+enum { FOLDER = 32 };
+void make_folder(char path[FOLDER]);
+
 /* Bytes that tell where in a stream they were. */
 void pattern(void *buffer, size_t size, uint64_t offset);
 size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset); /* index of the first wrong byte, or size */

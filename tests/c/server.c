@@ -825,8 +825,8 @@ static void many_starts_and_stops_leave_nothing(void)
 
 static void a_unix_path_is_served(void)
 {
-    char folder[] = "/tmp/sock-server-XXXXXX", host[80], path[64];
-    CHECK(mkdtemp(folder) != NULL, ==, 1);
+    char folder[FOLDER], host[80], path[64];
+    make_folder(folder);
     snprintf(path, sizeof path, "%s/s", folder);
     snprintf(host, sizeof host, "unix:%s", path);
     sock_server_options options = options_of_model();

@@ -16,6 +16,7 @@ typedef struct duel {
     int64_t (*against)(sock_t s);
     int64_t result;
     bool over;
+    pthread_t opponent;
 } duel;
 
 static void *fight(void *argument)
@@ -27,6 +28,27 @@ static void *fight(void *argument)
         d->result = d->against(d->socket);
         pthread_barrier_wait(&d->barrier);
     }
+}
+
+static void begin(duel *d)
+{
+    pthread_barrier_init(&d->barrier, NULL, 2);
+    d->opponent = start_thread(fight, d);
+}
+
+/* Lets the opponent act, and the caller a little later. Where both are done the caller waits at the barrier. */
+static void start_round(duel *d, int pauses)
+{
+    pthread_barrier_wait(&d->barrier);
+    for (int pause = 0; pause < pauses; pause++) atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void end(duel *d)
+{
+    d->over = true;
+    pthread_barrier_wait(&d->barrier);
+    join_thread(d->opponent);
+    pthread_barrier_destroy(&d->barrier);
 }
 
 static char bytes[64];
@@ -85,15 +107,13 @@ static void close_may_race_with_every_function(make_pair make)
     for (size_t i = 0; i < sizeof duels / sizeof *duels; i++) {
         duel d = { .against = duels[i].against };
         int won[2] = { 0, 0 };
-        pthread_barrier_init(&d.barrier, NULL, 2);
-        pthread_t opponent = start_thread(fight, &d);
+        begin(&d);
         context("%s", duels[i].name);
         for (int round = 0; round < rounds(deep() ? 10000 : 400); round++) {
             sock_t pair[2];
             make(pair);
             d.socket = pair[0];
-            pthread_barrier_wait(&d.barrier);
-            for (int pause = 0; pause < round % 50 * 20; pause++) atomic_signal_fence(memory_order_seq_cst);
+            start_round(&d, round % 50 * 20);
             int closed = sock_close(pair[0]);
             pthread_barrier_wait(&d.barrier);
             CHECK(is_documented(d.result, d.against), ==, true);
@@ -108,10 +128,7 @@ static void close_may_race_with_every_function(make_pair make)
             CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
             CHECK(sock_close(pair[1]), ==, 0);
         }
-        d.over = true;
-        pthread_barrier_wait(&d.barrier);
-        join_thread(opponent);
-        pthread_barrier_destroy(&d.barrier);
+        end(&d);
         CHECK(sock_live_handles(), ==, 0);
     }
 }
@@ -172,14 +189,12 @@ static void a_release_that_fails_disturbs_nobody(void)
 static void of_two_releases_one_succeeds(void)
 {
     duel d = { .against = duel_release };
-    pthread_barrier_init(&d.barrier, NULL, 2);
-    pthread_t opponent = start_thread(fight, &d);
+    begin(&d);
     for (int round = 0; round < rounds(deep() ? 100000 : 5000); round++) {
         sock_t pair[2];
         unix_pair(pair);
         d.socket = pair[0];
-        pthread_barrier_wait(&d.barrier);
-        for (int pause = 0; pause < round % 50 * 10; pause++) atomic_signal_fence(memory_order_seq_cst);
+        start_round(&d, round % 50 * 10);
         int64_t result = duel_release(pair[0]);
         pthread_barrier_wait(&d.barrier);
         int64_t lost = result == 0 ? d.result : result;
@@ -188,10 +203,7 @@ static void of_two_releases_one_succeeds(void)
         CHECK(sock_close(pair[0]), ==, SOCK_EHANDLE);
         CHECK(sock_close(pair[1]), ==, 0);
     }
-    d.over = true;
-    pthread_barrier_wait(&d.barrier);
-    join_thread(opponent);
-    pthread_barrier_destroy(&d.barrier);
+    end(&d);
 }
 
 /* ---- cancel and deadlines against waiting calls: no wake-up is ever lost ---- */
@@ -199,46 +211,36 @@ static void of_two_releases_one_succeeds(void)
 static void a_cancel_is_never_lost(void)
 {
     duel d = { .against = duel_read };
-    pthread_barrier_init(&d.barrier, NULL, 2);
-    pthread_t opponent = start_thread(fight, &d);
+    begin(&d);
     for (int round = 0; round < rounds(deep() ? 100000 : 5000); round++) {
         sock_t pair[2];
         unix_pair(pair);
         d.socket = pair[0];
-        pthread_barrier_wait(&d.barrier);
-        for (int pause = 0; pause < round % 50 * 20; pause++) atomic_signal_fence(memory_order_seq_cst);
+        start_round(&d, round % 50 * 20);
         CHECK(sock_cancel(pair[0]), ==, 0);
         pthread_barrier_wait(&d.barrier);
         CHECK(d.result, ==, SOCK_ECANCELED);
         close_pair(pair);
     }
-    d.over = true;
-    pthread_barrier_wait(&d.barrier);
-    join_thread(opponent);
-    pthread_barrier_destroy(&d.barrier);
+    end(&d);
 }
 
 static void a_deadline_is_never_lost(void)
 {
     duel d = { .against = duel_read };
-    pthread_barrier_init(&d.barrier, NULL, 2);
-    pthread_t opponent = start_thread(fight, &d);
+    begin(&d);
     sock_t pair[2];
     unix_pair(pair);
     d.socket = pair[0];
     for (int round = 0; round < rounds(deep() ? 100000 : 5000); round++) {
         CHECK(sock_set_deadline(pair[0], SOCK_READ, SOCK_FOREVER), ==, 0);
-        pthread_barrier_wait(&d.barrier);
-        for (int pause = 0; pause < round % 50 * 20; pause++) atomic_signal_fence(memory_order_seq_cst);
+        start_round(&d, round % 50 * 20);
         CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0);
         pthread_barrier_wait(&d.barrier);
         CHECK(d.result, ==, SOCK_ETIMEDOUT);
     }
     close_pair(pair);
-    d.over = true;
-    pthread_barrier_wait(&d.barrier);
-    join_thread(opponent);
-    pthread_barrier_destroy(&d.barrier);
+    end(&d);
 }
 
 /* ---- many threads, one server ---- */

@@ -13,17 +13,16 @@
 #include "harness.h"
 
 /* A folder of its own for each case, and a socket's path in it. */
-static char folder[64], path[128], host[160];
+static char folder[FOLDER], path[128], host[160];
 
-static void make_folder(void)
+static void make_place(void)
 {
-    strcpy(folder, "/tmp/sock-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    make_folder(folder);
     snprintf(path, sizeof path, "%s/socket", folder);
     snprintf(host, sizeof host, "unix:%s", path);
 }
 
-static void remove_folder(void)
+static void remove_place(void)
 {
     CHECK(rmdir(folder), ==, 0); /* which is to say: it is empty */
 }
@@ -58,18 +57,18 @@ static void expect_echo(sock_t listener)
 
 static void a_path_is_listened_on_and_removed_by_close(void)
 {
-    make_folder();
+    make_place();
     sock_t listener = listen_there(NULL);
     CHECK(exists(path), ==, true);
     expect_echo(listener);
     CHECK(sock_close(listener), ==, 0);
     CHECK(exists(path), ==, false);
-    remove_folder();
+    remove_place();
 }
 
 static void close_leaves_a_path_that_is_no_longer_its_own(void)
 {
-    make_folder();
+    make_place();
     sock_t listener = listen_there(NULL);
     CHECK(unlink(path), ==, 0);
     int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -86,12 +85,12 @@ static void close_leaves_a_path_that_is_no_longer_its_own(void)
     expect_echo(second);
     CHECK(sock_close(second), ==, 0);
     CHECK(exists(path), ==, false);
-    remove_folder();
+    remove_place();
 }
 
 static void what_is_no_living_listener_cannot_be_opened(void)
 {
-    make_folder();
+    make_place();
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ENOENT);
     CHECK(strstr(sock_last_error(), path) != NULL, ==, true);
     int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -101,13 +100,13 @@ static void what_is_no_living_listener_cannot_be_opened(void)
     CHECK(mkdir(path, 0700), ==, 0);
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ECONNREFUSED);
     CHECK(rmdir(path), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 static void a_path_without_permission_is_told(void)
 {
     if (geteuid() != 0) skip("only root can become somebody else");
-    make_folder();
+    make_place();
     CHECK(chmod(folder, 0755), ==, 0);
     sock_t listener = listen_there(SOCK_OPTIONS(.unix_mode = 0600));
     pid_t child = fork_child();
@@ -121,12 +120,12 @@ static void a_path_without_permission_is_told(void)
     }
     CHECK(child_status(child), ==, 0);
     CHECK(sock_close(listener), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 static void what_is_not_a_stale_socket_is_not_taken_over(void)
 {
-    make_folder();
+    make_place();
     int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0640);
     CHECK(write(file, "content", 7), ==, 7);
     close(file);
@@ -149,7 +148,7 @@ static void what_is_not_a_stale_socket_is_not_taken_over(void)
     CHECK(sock_listen(host, NULL, NULL), ==, SOCK_EEXIST);
     expect_echo(listener);
     CHECK(sock_close(listener), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 static void leave_a_stale_socket(void)
@@ -165,7 +164,7 @@ static void leave_a_stale_socket(void)
 
 static void the_path_of_a_crashed_listener_is_taken_over(void)
 {
-    make_folder();
+    make_place();
     leave_a_stale_socket();
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ECONNREFUSED);
     CHECK(sock_listen(host, NULL, SOCK_OPTIONS(.unix_replace = SOCK_OFF)), ==, SOCK_EEXIST);
@@ -173,14 +172,14 @@ static void the_path_of_a_crashed_listener_is_taken_over(void)
     expect_echo(listener);
     CHECK(sock_close(listener), ==, 0);
     CHECK(exists(path), ==, false);
-    remove_folder();
+    remove_place();
 }
 
 /* Twenty processes want the stale path at the same moment: one gets it, and it is the one that answers. */
 static void only_one_of_many_takes_over(void)
 {
     enum { RIVALS = 20 };
-    make_folder();
+    make_place();
     for (int round = 0; round < (under_memcheck() ? 1 : 5); round++) {
         leave_a_stale_socket();
         int start[2], won[2], finish[2];
@@ -226,7 +225,7 @@ static void only_one_of_many_takes_over(void)
         for (int i = 0; i < 4; i++) close(ends[i]);
         CHECK(exists(path), ==, false);
     }
-    remove_folder();
+    remove_place();
 }
 
 static int64_t call_listen(call *c) { return sock_listen(c->host, NULL, NULL); }
@@ -234,7 +233,7 @@ static int64_t call_listen(call *c) { return sock_listen(c->host, NULL, NULL); }
 /* Who takes over holds the directory's lock, which anybody may hold for a while; bound paths need no lock. */
 static void a_takeover_waits_for_the_directory(void)
 {
-    make_folder();
+    make_place();
     leave_a_stale_socket();
     int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(flock(directory, LOCK_EX), ==, 0);
@@ -253,12 +252,12 @@ static void a_takeover_waits_for_the_directory(void)
     CHECK(sock_close(listener), ==, 0);
     CHECK(sock_close(free_path), ==, 0);
     close(directory);
-    remove_folder();
+    remove_place();
 }
 
 static void a_takeover_does_not_wait_for_ever(void)
 {
-    make_folder();
+    make_place();
     leave_a_stale_socket();
     int directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(flock(directory, LOCK_EX), ==, 0);
@@ -266,13 +265,13 @@ static void a_takeover_does_not_wait_for_ever(void)
     CHECK(exists(path), ==, true);
     close(directory);
     CHECK(unlink(path), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 /* A path may be relative: the lock is then that of the working folder. */
 static void a_stale_path_in_the_working_folder_is_taken_over(void)
 {
-    make_folder();
+    make_place();
     leave_a_stale_socket();
     CHECK(chdir(folder), ==, 0);
     sock_t listener = sock_listen("unix:socket", NULL, NULL);
@@ -280,12 +279,12 @@ static void a_stale_path_in_the_working_folder_is_taken_over(void)
     expect_echo(listener);
     CHECK(sock_close(listener), ==, 0);
     CHECK(exists(path), ==, false);
-    remove_folder();
+    remove_place();
 }
 
 static void a_childs_close_leaves_the_path(void)
 {
-    make_folder();
+    make_place();
     sock_t listener = listen_there(NULL);
     pid_t child = fork_child();
     if (child == 0) {
@@ -297,13 +296,13 @@ static void a_childs_close_leaves_the_path(void)
     expect_echo(listener);
     CHECK(sock_close(listener), ==, 0);
     CHECK(exists(path), ==, false);
-    remove_folder();
+    remove_place();
 }
 
 static void permissions_are_as_asked_whatever_the_umask(void)
 {
     int modes[] = { 0600, 0660, 0666, 0777, 0700 };
-    make_folder();
+    make_place();
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         struct stat status;
         mode_t before = umask(i % 2 ? 0 : 077);
@@ -323,7 +322,7 @@ static void permissions_are_as_asked_whatever_the_umask(void)
     CHECK(sock_listen(host, NULL, SOCK_OPTIONS(.family = SOCK_IPV4)), ==, SOCK_EINVAL);
     CHECK(sock_listen(host, NULL, SOCK_OPTIONS(.unix_mode = 010000)), ==, SOCK_EINVAL);
     CHECK(sock_listen(host, NULL, SOCK_OPTIONS(.unix_mode = -1)), ==, SOCK_EINVAL);
-    remove_folder();
+    remove_place();
 }
 
 /* Others that create files meanwhile see the umask they set: the library does not touch it, not even for a moment. */
@@ -348,19 +347,19 @@ static void *create_files(void *argument)
 
 static void the_umask_is_never_changed(void)
 {
-    make_folder();
+    make_place();
     umask(022);
     pthread_t creator = start_thread(create_files, NULL);
     for (int i = 0; i < rounds(1000); i++) CHECK(sock_close(listen_there(SOCK_OPTIONS(.unix_mode = i % 2 ? 0600 : 0666))), ==, 0);
     atomic_store(&stop, true);
     join_thread(creator);
-    remove_folder();
+    remove_place();
 }
 
 /* There is room for 107 bytes and the NUL. */
 static void the_length_of_a_path_is_limited(void)
 {
-    make_folder();
+    make_place();
     char long_host[200], *end = long_host + sprintf(long_host, "unix:%s/", folder);
     size_t used = (size_t)(end - long_host) - 5;
     memset(end, 'p', sizeof long_host - (size_t)(end - long_host));
@@ -375,7 +374,7 @@ static void the_length_of_a_path_is_limited(void)
     end[109 - used] = '\0';
     CHECK(sock_listen(long_host, NULL, NULL), ==, SOCK_ETOOLONG);
     CHECK(sock_open(long_host, NULL, NULL), ==, SOCK_ETOOLONG);
-    remove_folder();
+    remove_place();
 }
 
 static void abstract_names_leave_no_file(void)
@@ -413,19 +412,19 @@ static void the_length_of_an_abstract_name_is_limited(void)
 /* Only "unix:@" is abstract: a file may be called anything else. */
 static void a_path_with_an_at_sign_inside_is_a_path(void)
 {
-    make_folder();
+    make_place();
     snprintf(path, sizeof path, "%s/@name", folder);
     snprintf(host, sizeof host, "unix:%s", path);
     sock_t listener = listen_there(NULL);
     CHECK(exists(path), ==, true);
     CHECK(sock_close(listener), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 static void the_peers_credentials_are_those_of_its_process(void)
 {
     sock_credentials credentials = { -1, 12345, 12345 };
-    make_folder();
+    make_place();
     sock_t listener = listen_there(NULL);
     pid_t child = fork_child();
     if (child == 0) {
@@ -446,7 +445,7 @@ static void the_peers_credentials_are_those_of_its_process(void)
     CHECK(sock_close(accepted), ==, 0);
     CHECK(child_status(child), ==, 0);
     CHECK(sock_close(listener), ==, 0);
-    remove_folder();
+    remove_place();
 
     sock_t pair[2];
     tcp_pair(pair);
@@ -459,7 +458,7 @@ static void the_peers_credentials_are_those_of_its_process(void)
 static void opening_waits_while_the_backlog_is_full(void)
 {
     enum { MOST = 64 };
-    make_folder();
+    make_place();
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     CHECK(strlen(path), <, sizeof address.sun_path);
     strcpy(address.sun_path, path);
@@ -490,7 +489,7 @@ static void opening_waits_while_the_backlog_is_full(void)
     while (count > 0) raw_close(queued[--count]);
     raw_close(fd);
     CHECK(unlink(path), ==, 0);
-    remove_folder();
+    remove_place();
 }
 
 static const test_case cases[] = {

@@ -134,14 +134,13 @@ static void a_thread_that_needs_a_larger_stack_gets_the_default(void)
 
 /* ---- unix paths ---- */
 
-static char folder[64], host[96];
+static char folder[FOLDER], host[96];
 static const char *const path = host + 5;
 
 static void leave_a_stale_path(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    strcpy(folder, "/tmp/sock-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    make_folder(folder);
     snprintf(host, sizeof host, "unix:%s/s", folder);
     strcpy(address.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -518,8 +518,8 @@ static void signals_do_not_disturb_a_connect(void)
 static void a_unix_connect_waits_for_a_place_in_the_backlog(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    char path[] = "/tmp/sock-test-XXXXXX", host[64];
-    CHECK(mkdtemp(path) != NULL, ==, true);
+    char path[FOLDER], host[64];
+    make_folder(path);
     snprintf(address.sun_path, sizeof address.sun_path, "%s/s", path);
     snprintf(host, sizeof host, "unix:%s/s", path);
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

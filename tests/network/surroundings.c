@@ -50,9 +50,8 @@ static void neither_proc_nor_dev_are_needed(void)
 /* A folder on a file system of its own that has room for nothing. */
 static char *full_folder(void)
 {
-    static char folder[32];
-    strcpy(folder, "/tmp/sock-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL, ==, true);
+    static char folder[FOLDER];
+    make_folder(folder);
     CHECK(mount("none", folder, "tmpfs", 0, "nr_inodes=1"), ==, 0);
     return folder;
 }
