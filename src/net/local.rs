@@ -158,8 +158,10 @@ fn lock_directory(path: &[u8]) -> Result<OwnedFd> {
 /// What a closing handle still has to see to, while its descriptor is open: its path.
 pub fn farewell(pinned: &Pinned) {
     super::poller::leave_all(pinned);
-    let bound = pinned.socket().details().bound.take();
-    drop(bound);
+    if pinned.socket().family() == Some(Family::Unix) {
+        let bound = pinned.socket().details().bound.take();
+        drop(bound);
+    }
 }
 
 const CONNECTED: &[Kind] = &[Kind::Stream, Kind::Datagram];

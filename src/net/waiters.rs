@@ -9,12 +9,12 @@ use super::lock::lock;
 #[cfg(loom)]
 use loom::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
 #[cfg(not(loom))]
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
 
 #[cfg(loom)]
@@ -86,7 +86,9 @@ impl<W: Wake> Waiters<W> {
             let room = if list.capacity() == 0 { list.try_reserve_exact(1) } else { list.try_reserve(1) };
             room.map_err(|_| Error::new(Code::OutOfMemory))?;
             list.push((waiter, purpose));
-            self.occupied.store(true, Ordering::SeqCst);
+            self.occupied.store(true, Ordering::Relaxed);
+            // Between this and the look at what one waits for; the other half is in `alarm`.
+            fence(Ordering::SeqCst);
             joined();
             Ok(())
         })
@@ -130,7 +132,7 @@ impl<W: Wake> Waiters<W> {
         self.with(|list| {
             // The last: an earlier one is that of a resident.
             if let Some(at) = list.iter().rposition(|(other, _)| other == waiter) {
-                list.remove(at);
+                remove(list, at);
             }
             self.occupied.store(!list.is_empty(), Ordering::SeqCst);
             left(first_for_turn(list).is_some());
@@ -147,7 +149,7 @@ impl<W: Wake> Waiters<W> {
             if list[at].0 != *waiter || !take() {
                 return false;
             }
-            list.remove(at);
+            remove(list, at);
             left(first_for_turn(list).is_some());
             true
         })
@@ -173,19 +175,35 @@ impl<W: Wake> Waiters<W> {
         }
     }
 
-    /// Wakes everybody, to look at flags and deadlines again. Async-signal-safe.
+    /// Wakes everybody, to look again at flags and deadlines that were set before this. Async-signal-safe.
     pub fn alarm(&self) {
-        self.alarmed.store(true, Ordering::SeqCst);
-        self.settle();
+        // Who joins later sees what was set.
+        fence(Ordering::SeqCst);
+        if self.occupied.load(Ordering::Relaxed) {
+            self.alarmed.store(true, Ordering::SeqCst);
+            self.settle();
+        }
     }
 
-    /// Frees the list's memory. Nobody waits.
+    /// Nobody waits any more: who has stayed leaves.
     pub fn reset(&self) {
-        self.with(|list| {
-            *list = Vec::new();
-            self.occupied.store(false, Ordering::SeqCst);
-            self.resident.store(0, Ordering::SeqCst);
-        });
+        if self.occupied.load(Ordering::SeqCst) {
+            self.with(|list| {
+                list.clear();
+                self.occupied.store(false, Ordering::SeqCst);
+                self.resident.store(0, Ordering::SeqCst);
+            });
+        }
+    }
+}
+
+/// How many places an empty list keeps for the waits to come, of this handle or the next.
+const MOST_KEPT: usize = 4;
+
+fn remove<W>(list: &mut Vec<(W, For)>, at: usize) {
+    list.remove(at);
+    if list.is_empty() && list.capacity() > MOST_KEPT {
+        *list = Vec::new();
     }
 }
 
