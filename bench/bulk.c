@@ -2,10 +2,12 @@
    another one; a slice ends when it has everything. */
 #include "bench.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -15,6 +17,7 @@ enum { MIB = 1 << 20, DRAIN = 256 * 1024, FILE_SIZE = 16 * MIB, SLICE = 48 * MIB
 
 typedef struct stream {
   int fds[2];
+  int wakes[2];         /* of the sides that could be woken while they wait */
   sock_t handles[2];
   int64_t (*receive)(struct stream *, void *, size_t);
   int cpu;              /* the partner's */
@@ -28,6 +31,20 @@ static int file;
 
 static int64_t raw_receive(stream *s, void *buffer, size_t room) { return bench_raw(recv(s->fds[1], buffer, room, 0), "recv"); }
 static int64_t sock_receive(stream *s, void *buffer, size_t room) { return bench_sock(sock_read(s->handles[1], buffer, room), "sock_read"); }
+
+/* What a wait that another thread can end costs at the least. */
+static void poll_two(const stream *s, int end, short events) {
+  struct pollfd both[2] = {{s->fds[end], events, 0}, {s->wakes[end], POLLIN, 0}};
+  bench_raw(poll(both, 2, -1), "poll");
+}
+
+static int64_t polled_receive(stream *s, void *buffer, size_t room) {
+  for (;;) {
+    ssize_t got = recv(s->fds[1], buffer, room, MSG_DONTWAIT);
+    if (got >= 0 || errno != EAGAIN) return bench_raw(got, "recv");
+    poll_two(s, 1, POLLIN);
+  }
+}
 
 static void *drain(void *argument) {
   stream *s = argument;
@@ -55,6 +72,20 @@ static void raw_write(void *context, long count) {
   stream *s = context;
   expect(s, (size_t)count * size);
   for (long i = 0; i < count; i++) bench_raw(bench_send_all(s->fds[0], data, size), "send");
+  finish(s);
+}
+
+static void polled_write(void *context, long count) {
+  stream *s = context;
+  expect(s, (size_t)count * size);
+  for (long i = 0; i < count; i++) {
+    for (size_t sent = 0; sent < size;) {
+      ssize_t part = send(s->fds[0], data + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (part < 0 && errno != EAGAIN) bench_raw(part, "send");
+      if (part > 0) sent += (size_t)part;
+      if (sent < size) poll_two(s, 0, POLLOUT);
+    }
+  }
   finish(s);
 }
 
@@ -115,6 +146,13 @@ static stream *raw_stream(int cpu) {
   return s;
 }
 
+static stream *polled_stream(int cpu) {
+  stream *s = raw_stream(cpu);
+  s->receive = polled_receive;
+  for (int i = 0; i < 2; i++) s->wakes[i] = (int)bench_raw(eventfd(0, EFD_CLOEXEC), "eventfd");
+  return s;
+}
+
 static stream *sock_stream(int cpu) {
   stream *s = new_stream(cpu);
   bench_sock_tcp_pair(s->handles);
@@ -148,13 +186,14 @@ int main(int argc, char **argv) {
   size_t sizes[] = {65536, MIB};
   for (int cpus = 1; cpus <= 2 && cpus <= bench_cpus(); cpus++) {
     stream *raw = draining(raw_stream(cpus - 1)), *with_sock = draining(sock_stream(cpus - 1));
-    stream *mixed = draining(mixed_stream(cpus - 1));
+    stream *polled = draining(polled_stream(cpus - 1)), *mixed = draining(mixed_stream(cpus - 1));
     char name[80];
     for (int i = 0; i < 2; i++) {
       size = sizes[i];
       snprintf(name, sizeof name, "writes of %zu KiB, %d CPU%s", size / 1024, cpus, cpus > 1 ? "s" : "");
-      bench_side writes[] = {{"send/recv", raw_write, raw}, {"libsock", sock_writes, with_sock}};
-      bench_case_of(name, writes, 2, (long)(SLICE / size), 61);
+      bench_side writes[] = {{"send/recv", raw_write, raw}, {"libsock", sock_writes, with_sock},
+                             {"poll of two, send/recv", polled_write, polled}};
+      bench_case_of(name, writes, 3, (long)(SLICE / size), 61);
     }
     snprintf(name, sizeof name, "file of 16 MiB, %d CPU%s", cpus, cpus > 1 ? "s" : "");
     bench_side files[] = {{"sendfile", raw_sendfile, raw}, {"libsock sock_send_file", sock_files, mixed},
