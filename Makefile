@@ -21,8 +21,10 @@ LIBRARY_STATIC = target/release/libsock.a
 HEADER = include/sock.h
 # What rustc --print native-static-libs names for the static library.
 STATIC_LIBRARIES = -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
-# Programs find the shared library in build/lib, under the names the linker and the loader ask for.
-SHARED_LINK = -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lsock
+# Programs find the shared library in build/lib, under the names the linker and the loader ask for. make's own abspath would take a
+# folder with a space in its name for two.
+SHARED_FOLDER = $(if $(filter /%,$(BUILD)),,$(CURDIR)/)$(BUILD)/lib
+SHARED_LINK = -L$(BUILD)/lib -Wl,-rpath,'$(SHARED_FOLDER)' -lsock
 
 export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
 
@@ -30,7 +32,7 @@ export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
 .PHONY: all test check-repeat check-deep check-deep-sample clean help FORCE
 .DELETE_ON_ERROR:
 
-all: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## build the library
+all: $(LIBRARY_STATIC) $(HEADER) $(BUILD)/lib/.linked ## build the library
 
 # cargo knows best whether anything is to be done, and leaves the files alone if not.
 $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) &: FORCE
@@ -38,9 +40,8 @@ $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) &: FORCE
 
 $(BUILD)/lib/.linked: $(LIBRARY_SHARED)
 	@mkdir -p $(@D)
-	ln -sf $(abspath $(LIBRARY_SHARED)) $(@D)/libsock.so
-	ln -sf $(abspath $(LIBRARY_SHARED)) \
-	    $(@D)/$$(readelf -d $(LIBRARY_SHARED) | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p' | grep . || echo libsock.so)
+	ln -sfr $(LIBRARY_SHARED) $(@D)/libsock.so
+	ln -sfr $(LIBRARY_SHARED) $(@D)/$(SONAME)
 	@touch $@
 
 # ---- tests ----
