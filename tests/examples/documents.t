@@ -194,9 +194,10 @@ def run_command(command, place):
     elif command.split()[0] not in ("cc", "export"):
         command = f"command -v {command.split()[0]}"
     if where == place:  # what lies in the project's folder is meant
-        command = re.sub(r"(-I|-L|\$PWD/)(include|build/lib)\b", lambda path: (path[1] if path[1] != "$PWD/" else "")
-                         + os.path.abspath(path[2] if path[2] == "include" else LIBRARY), command)
-    environment = {**os.environ, "HOME": f"{place}/home", "MAKEFLAGS": "", "PKG_CONFIG_PATH": f"{PREFIX}/lib/pkgconfig"}
+        paths = {"-Iinclude": '-I"$INCLUDE"', "-Lbuild/lib": '-L"$LIBRARY"', "$PWD/build/lib": "$LIBRARY"}
+        command = re.sub(r"-Iinclude\b|-Lbuild/lib\b|\$PWD/build/lib\b", lambda path: paths[path[0]], command)
+    environment = {**os.environ, "HOME": f"{place}/home", "MAKEFLAGS": "", "PKG_CONFIG_PATH": f"{PREFIX}/lib/pkgconfig",
+                   "INCLUDE": os.path.abspath("include"), "LIBRARY": os.path.abspath(LIBRARY)}
     done = subprocess.run(["sh", "-ec", command], cwd=where, env=environment, capture_output=True, timeout=300)
     assert done.returncode == 0, command + "\n" + done.stdout.decode()[-2000:] + done.stderr.decode()
 

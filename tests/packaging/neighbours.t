@@ -58,13 +58,13 @@ check 'a handle of one copy of the library means nothing to another' two_copies_
 names_its_own() { # ARGUMENTS...
     $CC $strict -std=c11 -Iinclude "$sources/names.c" "$@" -pthread -o "$folder/names" && "$folder/names"
 }
+names_its_own_shared() { names_its_own "$@" "$LIBRARY_SHARED" "-Wl,-rpath,$PWD/$(dirname "$LIBRARY_SHARED")"; }
 echo '{ local: *; };' >"$folder/exports"
-shared="$LIBRARY_SHARED -Wl,-rpath,$PWD/$(dirname "$LIBRARY_SHARED")"
 for way in -DOWN=static -fvisibility=hidden "-Wl,--version-script=$folder/exports"; do
-    check "a program with its own read, connect and log, shared: ${way%%=/*}" names_its_own "$way" $shared
+    check "a program with its own read, connect and log, shared: ${way%%=/*}" names_its_own_shared "$way"
 done
 check 'a program with its own read, connect and log, static' names_its_own -DOWN=static "$folder/libsock.a" -lgcc_s
-check 'a program that exports its own read, write, connect and log, shared' names_its_own -DOWN_ALL=static $shared
+check 'a program that exports its own read, write, connect and log, shared' names_its_own_shared -DOWN_ALL=static
 check 'a program that exports its own read, write, connect and log, static' \
     names_its_own -DOWN_ALL=static -rdynamic "$folder/libsock.a" -lgcc_s
 done_testing
