@@ -29,7 +29,7 @@ SHARED_LINK = -L$(BUILD)/lib -Wl,-rpath,'$(SHARED_FOLDER)' -lsock
 export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
 
 .DEFAULT_GOAL = all
-.PHONY: all test check-repeat check-deep check-deep-sample clean help FORCE
+.PHONY: all test check-repeat check-long check-deep check-deep-sample clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(LIBRARY_STATIC) $(HEADER) $(BUILD)/lib/.linked ## build the library
@@ -83,8 +83,14 @@ test: all ## build and run every test
 check-repeat: all $(SHARED_TESTS) $(STATIC_TESTS) ## every C test ROUNDS times beside LOAD busy processes, to find those that fail now and then
 	@tests/repeat $(ROUNDS) $(LOAD) $(SHARED_TESTS) $(STATIC_TESTS)
 
-check-deep:: all $(SHARED_TESTS) ## the long forms of the tests: hours
+# What make check-deep makes; make/*.mk add theirs.
+DEEP = check-long
+
+check-long: all $(SHARED_TESTS) ## the C tests in their long forms
 	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)
+
+check-deep: ## the long forms of everything: more than an hour
+	@MAKE='$(MAKE)' tests/parts $(DEEP)
 
 check-deep-sample:: $(BUILD)/tests/shared/handles ## a sample of the deep checks, the same for the same SOCK_TEST_SEED
 	SOCK_TEST_DEEP=1 $< opening_and_closing_grows_nothing

@@ -11,7 +11,7 @@ check-faults: all $(FAULT_PROGRAMS) ## the whole fault loop
 check-faults-sample: all $(FAULT_PROGRAMS) ## a sample of the fault loop, the same for the same SOCK_TEST_SEED
 	$(BUILD)/tests/faults/loop
 
-check-deep:: check-faults
+DEEP += check-faults
 
 # It comes before libsock and the C library in the order of symbols, so that its functions are the ones called.
 $(BUILD)/tests/faults/libshim.so: tests/faults/shim.c tests/faults/shim.h

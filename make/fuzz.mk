@@ -15,7 +15,7 @@ $(BUILD)/fuzz/replay-%: fuzz/%.c fuzz/replay.c fuzz/fuzz.h $(LIBRARY_STATIC)
 	$(CC) $(CFLAGS) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -o $@ $< fuzz/replay.c $(LIBRARY_STATIC) $(STATIC_LIBRARIES)
 
 .PHONY: fuzz fuzz-replay fuzz-merge
-fuzz-replay: $(FUZZ_REPLAYS)
+fuzz-replay: $(FUZZ_REPLAYS) ## run every fuzz target over its committed corpus
 	tests/fuzz/replay.t
 
 # The library once more, with every branch counted.
@@ -26,7 +26,7 @@ $(BUILD)/fuzz/$(FUZZ): fuzz/$(FUZZ).c fuzz/fuzz.h FORCE
 	clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -Iinclude -o $@ $< \
 	    target/fuzz/x86_64-unknown-linux-gnu/release/libsock.a $(STATIC_LIBRARIES)
 
-fuzz: $(BUILD)/fuzz/$(FUZZ)
+fuzz: $(BUILD)/fuzz/$(FUZZ) ## fuzz the target FUZZ for FUZZ_SECONDS under libFuzzer
 	@mkdir -p fuzz/corpus/$(FUZZ) $(BUILD)/fuzz/found/$(FUZZ)
 	$(BUILD)/fuzz/$(FUZZ) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 -print_final_stats=1 \
 	    $(BUILD)/fuzz/found/$(FUZZ) fuzz/corpus/$(FUZZ)

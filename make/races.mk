@@ -10,7 +10,7 @@ TEST_PREREQUISITES += $(RACES)
 check-races: all $(RACES) ## the hunt for races: SOCK_TEST_SECONDS of each kind, else ten minutes
 	SOCK_TEST_DEEP=1 $(RACES)
 
-check-deep:: check-races
+DEEP += check-races
 
 check-deep-sample:: $(RACES)
 	SOCK_TEST_SECONDS=10 $(RACES)

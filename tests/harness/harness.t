@@ -18,6 +18,20 @@ summary() {
 sums_up_with_the_reason() {
     summary | grep -A2 '^failed: .*fails_a_check$' | grep -q ' -1 (SOCK_EINVAL) against 5$'
 }
+parts() { # TARGET...: the last line of tests/parts for targets of this makefile
+    folder=$(mktemp -d)
+    cat >"$folder/makefile" <<'END'
+passes: ; @echo 'ok 1 - a case'
+fails: ; @echo 'not ok 1 - a case'; false
+skips: ; @echo '1..0 # SKIP no tool'
+sums_up: ; @echo '5 passed, 2 failed, 1 skipped'; false
+breaks: ; @false
+END
+    MAKE="make -f $folder/makefile" tests/parts "$@" 2>/dev/null | tail -n 1
+    rm -r "$folder"
+}
+sums_up_the_parts() { [ "$(parts passes skips fails sums_up breaks)" = '6 passed, 4 failed, 2 skipped' ]; }
+a_part_that_breaks_is_a_failure() { ! MAKE=false tests/parts any >/dev/null; }
 lists_the_cases() { [ "$("$BUILD/tests/harness/failing" --list | wc -l)" -eq 13 ]; }
 runs_one_case() { [ "$("$BUILD/tests/harness/failing" passes)" = "ok 1 - passes
 1..1" ]; }
@@ -42,4 +56,6 @@ check 'the cases can be listed' lists_the_cases
 check 'a case can be run alone' runs_one_case
 check 'a case that does not exist is no success' knows_no_such_case
 check 'the summary shows why a case failed' sums_up_with_the_reason
+check 'the parts of a long run are summed up, with those that fail' sums_up_the_parts
+check 'a part that ends without a word is a failure' a_part_that_breaks_is_a_failure
 done_testing
