@@ -14,7 +14,7 @@ use super::name::{Host, Protocol, Request};
 use super::options::{Options, Use};
 use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::{Kind, Socket};
+use super::socket::{Kind, Socket, breathe_between};
 use super::wait::{self, Call};
 use crate::sys::address::interface_index;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
@@ -231,7 +231,8 @@ fn wait_for_room(pinned: &Pinned, call: &mut Call, pause: &mut i64, error: Error
 
 /// Counts what was moved: other calls of the direction may be inside.
 fn count(pinned: &Pinned, bytes: usize) {
-    pinned.side().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    let before = pinned.side().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    breathe_between(before, before.wrapping_add(bytes as u64));
 }
 
 /// Sends them in order. How many went: fewer than all only before one that failed, whose error comes if it is the first.

@@ -8,7 +8,7 @@ use super::options::{Options, Use};
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::{Call, NEVER};
-use super::{log, resolve};
+use super::{log, resolve, worker};
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, option};
 use std::net::SocketAddr;
@@ -135,7 +135,8 @@ pub fn accept(handle: Handle) -> Result<Handle> {
         check_free(&pinned)?;
         match attempt(&pinned) {
             Attempt::Accepted(connection) => {
-                pinned.count(0);
+                // A fiber that connections never let wait must not keep the others waiting.
+                worker::breathe();
                 return Ok(connection);
             }
             Attempt::Nothing => call.ready(&pinned)?,

@@ -10,6 +10,7 @@ use super::registry::{self, Direction, Handle, Pinned, Side};
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::For;
+use super::worker;
 use crate::sys::epoll::{self, Event};
 use crate::sys::shared::Shared;
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
@@ -299,6 +300,8 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
             continue; // the kernel has nothing: all room is theirs
         }
         if until == 0 {
+            // A fiber that asks again and again must not keep the others from running.
+            worker::breathe();
             return Ok(0);
         }
         check(pinned.side())?;

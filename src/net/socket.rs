@@ -322,9 +322,15 @@ impl Pinned {
         let before = counter.load(Ordering::Relaxed);
         let after = before.wrapping_add(bytes as u64);
         counter.store(after, Ordering::Relaxed);
-        if (before ^ after) >> BREATH != 0 {
-            // A fiber whose peer never lets it wait must not keep the others waiting.
-            super::worker::breathe();
-        }
+        breathe_between(before, after);
+    }
+}
+
+/// Lets other fibers run now and then while the count of a direction's bytes grows: one whose peer never lets it wait must not keep
+/// them waiting.
+#[inline(always)]
+pub fn breathe_between(before: u64, after: u64) {
+    if (before ^ after) >> BREATH != 0 {
+        super::worker::breathe();
     }
 }

@@ -626,14 +626,16 @@ pub fn any_ready(watches: &mut [Watch], until: i64) -> Result<bool> {
     }
 }
 
-/// Sleeps until a point in time.
+/// Sleeps until a point in time. Where that has come already, a fiber still lets the others run.
 pub fn sleep_until(until: i64) -> Result<()> {
     let waker = Waker::current()?;
-    while clock::now() < until {
+    loop {
         scope::check()?;
         waker.park(&mut [], until)?;
+        if clock::now() >= until {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first.

@@ -567,6 +567,75 @@ static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(ma
 }
 OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
+/* Calls that never have to wait, one after the other: the other fiber of the worker has its turn all the same. */
+typedef struct busy_fiber {
+    void (*once)(sock_t handles[2]);
+    sock_t handles[2];
+    atomic_int fibers;
+    atomic_bool done;
+} busy_fiber;
+
+static void sleep_for_no_time(sock_t handles[2])
+{
+    (void)handles;
+    CHECK(sock_sleep(0), ==, 0);
+}
+
+static void send_a_datagram_to_myself(sock_t handles[2])
+{
+    char datagram[1000] = "";
+    CHECK(sock_write(handles[0], datagram, sizeof datagram), ==, sizeof datagram);
+    CHECK(sock_recv_from(handles[1], datagram, sizeof datagram, NULL), ==, sizeof datagram);
+}
+
+static void connect_to_myself(sock_t handles[2])
+{
+    sock_t one = open_local(handles[1]), other = sock_accept(handles[1]);
+    CHECK(sock_abort(one), ==, 0);
+    CHECK(sock_abort(other), ==, 0);
+}
+
+static void ask_a_poller(sock_t handles[2])
+{
+    sock_event event;
+    CHECK(sock_poller_wait(handles[1], &event, 1, 0), ==, 0);
+}
+
+static void be_busy(sock_t connection, void *context)
+{
+    busy_fiber *b = context;
+    (void)connection;
+    if (atomic_fetch_add(&b->fibers, 1) == 1) atomic_store(&b->done, true);
+    while (!atomic_load(&b->done)) b->once(b->handles);
+}
+
+static void calls_that_never_wait_let_others_run(void)
+{
+    static const struct { const char *name; void (*once)(sock_t handles[2]); } calls[] = {
+        { "sock_sleep", sleep_for_no_time },
+        { "sock_recv_from", send_a_datagram_to_myself },
+        { "sock_accept", connect_to_myself },
+        { "sock_poller_wait", ask_a_poller },
+    };
+    for (int i = 0; i < 4; i++) {
+        busy_fiber b = { .once = calls[i].once };
+        context("%s", calls[i].name);
+        b.handles[1] = i == 1 ? sock_udp_bind("127.0.0.1", "0", NULL) : i == 2 ? listen_local() : sock_poller();
+        if (i == 1) b.handles[0] = sock_udp_open("127.0.0.1", port_text(port_of(b.handles[1])), NULL);
+        served s = serve_on(1, be_busy, &b, 0);
+        int busy = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&b.fibers) == 1);
+        int other = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&b.done));
+        raw_close(busy);
+        raw_close(other);
+        CHECK(sock_close(s.server), ==, 0);
+        CHECK(sock_close(b.handles[1]), ==, 0);
+        if (i == 1) CHECK(sock_close(b.handles[0]), ==, 0);
+    }
+    context(NULL);
+}
+
 /* A read that filled its buffer may have left something there, which no news will tell of. */
 static void echo_byte_by_byte(sock_t connection, void *context)
 {
@@ -901,6 +970,7 @@ static const test_case cases[] = {
     CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),
     CASE(fibers_wait_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
+    CASE(calls_that_never_wait_let_others_run),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(two_fibers_may_wait_for_one_pipe),
