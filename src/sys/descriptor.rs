@@ -67,7 +67,11 @@ pub struct Received {
     pub cut: bool,
 }
 
-/// recvmsg(2) without waiting: bytes, and the descriptors that come along, close-on-exec. Those that do not fit are closed.
+/// SCM_PIDFD: a descriptor of the sender's process, at a socket with SO_PASSPIDFD (Linux 6.5). Not in the libc crate.
+const PROCESS: libc::c_int = 4;
+
+/// recvmsg(2) without waiting: bytes, and the descriptors that come along, close-on-exec. Those that do not fit are closed, and so
+/// is that of the sender's process, which nobody here has asked for.
 pub fn receive(descriptor: RawFd, buffer: &mut [u8], passed: &mut [RawFd]) -> Result<Received> {
     let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -84,7 +88,8 @@ pub fn receive(descriptor: RawFd, buffer: &mut [u8], passed: &mut [RawFd]) -> Re
     })?;
     let mut count = 0;
     let mut cut = message.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
-    each_descriptor(&message, |descriptor| match passed.get_mut(count) {
+    each_descriptor(&message, |kind, descriptor| match passed.get_mut(count) {
+        _ if kind == PROCESS => super::close(descriptor),
         Some(place) => {
             *place = descriptor;
             count += 1;
@@ -97,18 +102,19 @@ pub fn receive(descriptor: RawFd, buffer: &mut [u8], passed: &mut [RawFd]) -> Re
     Ok(Received { length, count, cut })
 }
 
-fn each_descriptor(message: &libc::msghdr, mut work: impl FnMut(RawFd)) {
+/// Goes through the descriptors that a message has brought, each with the type of its control message.
+fn each_descriptor(message: &libc::msghdr, mut work: impl FnMut(libc::c_int, RawFd)) {
     // SAFETY: the kernel has filled in the message; the CMSG macros stay within its control buffer, which is aligned for headers.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
     while !header.is_null() {
         // SAFETY: not null, so a whole header within the control buffer.
         let (level, kind, length) = unsafe { ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len as usize) };
-        if level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS {
+        if level == libc::SOL_SOCKET && matches!(kind, libc::SCM_RIGHTS | PROCESS) {
             // SAFETY: CMSG_LEN is arithmetic.
             let size = length.saturating_sub(unsafe { libc::CMSG_LEN(0) } as usize);
             for index in 0..size / size_of::<RawFd>() {
                 // SAFETY: the header's data has `size` bytes of descriptors, aligned or not.
-                work(unsafe { libc::CMSG_DATA(header).cast::<RawFd>().add(index).read_unaligned() });
+                work(kind, unsafe { libc::CMSG_DATA(header).cast::<RawFd>().add(index).read_unaligned() });
             }
         }
         // SAFETY: as for the first.

@@ -13,6 +13,10 @@
 
 #include "harness.h"
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 enum { MOST = 253 };
 
 static bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
@@ -706,11 +710,31 @@ static void a_released_datagram_socket_joins_none(void)
     close(fd);
 }
 
+/* With SO_PASSPIDFD the kernel adds a descriptor of the sender's process to each message, which nobody can ask this library for. */
+static void a_descriptor_of_the_senders_process_is_closed(void)
+{
+    int pair[2], on = 1, passed;
+    size_t count = 999;
+    char byte;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    if (setsockopt(pair[0], SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on) != 0) skip("this kernel has no SO_PASSPIDFD");
+    sock_t s = sock_from_fd(pair[0]), sender = sock_from_fd(pair[1]);
+    int before = open_descriptors();
+    CHECK(sock_send_fds(sender, "x", 1, pair, 1), ==, 1);
+    CHECK(sock_recv_fds(s, &byte, 1, &passed, 1, &count), ==, 1);
+    CHECK(count, ==, 1);
+    CHECK(same_file(passed, pair[0]), ==, true);
+    close(passed);
+    CHECK(open_descriptors(), ==, before);
+    close_both(s, sender);
+}
+
 static const test_case cases[] = {
     CASE(passed_descriptors_arrive_open_and_close_on_exec),
     CASE(too_many_and_closed_descriptors_are_refused),
     CASE(other_sockets_pass_none),
     CASE(surplus_descriptors_are_closed_and_told),
+    CASE(a_descriptor_of_the_senders_process_is_closed),
     CASE(at_the_limit_of_descriptors_the_bytes_still_come),
     CASE(too_many_on_their_way_are_a_limit),
     CASE(no_other_reading_call_leaks_a_descriptor),
