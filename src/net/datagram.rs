@@ -431,6 +431,8 @@ fn scatter(bytes: &[u8], parts: &mut [PartMut]) -> usize {
 const UNDECIDED: u8 = 0;
 const SINGLY: u8 = 1;
 const JOINED: u8 = 2;
+/// Its owner had turned joining on before it was adopted.
+const ADOPTED_JOINED: u8 = 3;
 
 /// Whether datagrams may arrive joined. A call that takes one settles that they do not, if nothing is settled yet.
 #[inline]
@@ -464,11 +466,11 @@ fn ask_for_joined(pinned: &Pinned, large: bool) -> bool {
 /// An adopted socket arrives with its owner's choice.
 pub fn adopt_arrival(socket: &Socket, descriptor: RawFd) {
     if option::get(descriptor, option::DATAGRAMS_JOINED).is_ok_and(|on| on != 0) {
-        socket.arrival.store(JOINED, Ordering::Relaxed);
+        socket.arrival.store(ADOPTED_JOINED, Ordering::Relaxed);
     }
 }
 
-/// Before the descriptor is handed over: its new owner does not expect joined datagrams.
+/// Before the descriptor is handed over: its new owner does not expect joined datagrams, unless it had them before.
 pub fn stop_joining(pinned: &Pinned) {
     if pinned.socket().arrival.load(Ordering::Relaxed) == JOINED {
         // It was possible to turn on; at worst it stays on.
