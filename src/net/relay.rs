@@ -11,6 +11,7 @@ use crate::sys::poll::{self, Watch};
 use crate::sys::socket::{self as system, Shutdown};
 use crate::sys::transfer::{self, NoPipeSignal, Pipe};
 use crate::sys::{Errno, RawFd};
+use std::sync::atomic::Ordering;
 
 /// The size of the buffer between two sockets. More gains nothing; the pipe's usual 64 KiB cost a tenth.
 const PIPE: usize = 256 * 1024;
@@ -267,7 +268,9 @@ impl<'a> Flow<'a> {
                 self.needs = Needs::Nothing;
                 end?;
                 // Where the other side is gone already there is nobody to be told.
-                let _ = system::shutdown(self.to.descriptor(), Shutdown::Write);
+                if system::shutdown(self.to.descriptor(), Shutdown::Write).is_ok() {
+                    self.to.side().shut.store(true, Ordering::SeqCst);
+                }
                 false
             } else if self.drained {
                 (self.drained, self.needs) = (false, Needs::Input);
