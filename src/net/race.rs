@@ -367,9 +367,10 @@ impl Display for Story<'_> {
                 write!(f, "{}: timed out after {elapsed} ms", Text(attempt.address))?;
             }
         }
-        match waiting.len() {
-            0 => Ok(()),
-            left => write!(f, "; {left} more not tried"),
+        match (waiting.len(), attempts) {
+            (0, _) => Ok(()),
+            (left, 0) => write!(f, "{left} not tried"),
+            (left, _) => write!(f, "; {left} more not tried"),
         }
     }
 }
