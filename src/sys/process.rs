@@ -2,32 +2,42 @@
 
 use super::Result;
 use super::memory::boxed;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(std::ptr::null_mut());
-static FORKS: AtomicU32 = AtomicU32::new(1);
+/// Holds the number of this process; 0 in a child that has not asked yet.
+static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+/// The last number that was given.
+static LAST: AtomicU32 = AtomicU32::new(FIRST);
+const FIRST: u32 = 1;
 
 /// A number that changes when the process forks: what belongs to threads of the parent is not valid in the child.
 ///
-/// The kernel clears a page marked MADV_WIPEONFORK (Linux 4.14) in the child, so that looking costs one load and no
-/// pthread_atfork handler is left in the host. Where there is no such page the number stays 1.
+/// The kernel clears a page marked MADV_WIPEONFORK (Linux 4.14) in the child, so that looking costs two loads and no
+/// pthread_atfork handler is left in the host. Where there is no such page the number stays the first.
 pub fn generation() -> u32 {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
         page = make_page();
         if page.is_null() {
-            return 1;
+            return FIRST;
         }
     }
     // SAFETY: the page is mapped for ever, aligned, zeroed by the kernel, and only used as this atomic.
-    let mark = unsafe { &*page };
-    if mark.load(Ordering::Acquire) == 0 && mark.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-        FORKS.fetch_add(1, Ordering::AcqRel);
+    let mine = unsafe { &*page };
+    match mine.load(Ordering::Relaxed) {
+        0 => number(mine),
+        known => known,
     }
-    FORKS.load(Ordering::Acquire)
 }
 
-fn make_page() -> *mut AtomicU64 {
+/// A forked child's number. Of its threads that ask at once, all get that of the first.
+#[cold]
+fn number(mine: &AtomicU32) -> u32 {
+    let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    mine.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first, |_| next)
+}
+
+fn make_page() -> *mut AtomicU32 {
     // SAFETY: a new anonymous mapping; nothing else uses it.
     let page = unsafe {
         libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
@@ -37,9 +47,9 @@ fn make_page() -> *mut AtomicU64 {
     }
     // SAFETY: the mapping above; where the advice is refused the page is merely not wiped.
     unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) };
-    let page = page.cast::<AtomicU64>();
+    let page = page.cast::<AtomicU32>();
     // SAFETY: mapped, aligned and zeroed.
-    unsafe { &*page }.store(1, Ordering::Release);
+    unsafe { &*page }.store(FIRST, Ordering::Relaxed);
     match PAGE.compare_exchange(std::ptr::null_mut(), page, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => page,
         Err(first) => {
