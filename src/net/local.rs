@@ -158,7 +158,8 @@ fn lock_directory(path: &[u8]) -> Result<OwnedFd> {
 /// What a closing handle still has to see to, while its descriptor is open: its path.
 pub fn farewell(pinned: &Pinned) {
     super::poller::leave_all(pinned);
-    if pinned.socket().family() == Some(Family::Unix) {
+    // In a forked child the path is not its to unlink, and a thread of the parent may have had the lock at the fork.
+    if pinned.socket().family() == Some(Family::Unix) && !pinned.is_inherited() {
         let bound = pinned.socket().details().bound.take();
         drop(bound);
     }

@@ -14,7 +14,7 @@ use super::worker;
 use crate::sys::epoll::{self, Event};
 use crate::sys::shared::Shared;
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, MutexGuard};
 
 pub const READ: u32 = 1;
@@ -102,7 +102,7 @@ fn insert(epoll: OwnedFd, poller: Shared<Poller>) -> Result<Handle> {
 fn pin(handle: Handle) -> Result<(Pinned, Shared<Poller>)> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Poller])?;
     let poller = pinned.socket().details().poller.clone().ok_or(Error::new(Code::BadHandle))?;
-    if poller.generation != process::generation() {
+    if !poller.is_here() {
         return Err(Error::with(Code::NotSupported, "a poller belongs to the process that made it, and this one is its child"));
     }
     Ok((pinned, poller))
@@ -125,7 +125,9 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     let (watching, poller) = pin(poller)?;
     let pinned = registry::pin(handle, Direction::Read)?.expect(WATCHABLE)?;
     let mut details = pinned.socket().details();
-    // The closer shuts the gate before it looks for registrations, under this lock.
+    // The closer shuts the gate before it asks whether anybody watches: it finds this, or this finds the gate shut.
+    pinned.socket().watched.store(poller.generation, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
     if pinned.side().gate.is_closed() {
         return Err(Error::new(Code::BadHandle));
     }
@@ -152,7 +154,6 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
     }
     drop(entries);
     details.registrations.push(Registration { poller, entry });
-    pinned.socket().watched.store(true, Ordering::Relaxed);
     Ok(())
 }
 
@@ -218,7 +219,8 @@ pub fn leave_all(pinned: &Pinned) {
     if pinned.socket().kind() == Kind::Poller {
         return close(pinned);
     }
-    if pinned.socket().watched.load(Ordering::Relaxed) {
+    fence(Ordering::SeqCst); // the other half is in `add`
+    if pinned.socket().watched.load(Ordering::Relaxed) == process::generation() {
         let registrations = std::mem::take(&mut pinned.socket().details().registrations);
         for registration in registrations {
             registration.poller.forget(registration.entry, pinned.descriptor());
@@ -228,6 +230,9 @@ pub fn leave_all(pinned: &Pinned) {
 
 /// A poller is closing: the handles forget it.
 fn close(pinned: &Pinned) {
+    if pinned.is_inherited() {
+        return; // in a forked child nobody uses it
+    }
     let Some(poller) = pinned.socket().details().poller.take() else {
         return;
     };
@@ -241,9 +246,8 @@ fn close(pinned: &Pinned) {
 
 /// Bytes have been read ahead on a watched socket.
 pub fn read_ahead(registrations: &[Registration]) {
-    for registration in registrations {
-        let poller = &registration.poller;
-        poller.announce(&mut poller.entries(), registration.entry);
+    for Registration { poller, entry } in registrations.iter().filter(|registration| registration.poller.is_here()) {
+        poller.announce(&mut poller.entries(), *entry);
     }
 }
 
@@ -386,13 +390,21 @@ impl Poller {
         true
     }
 
+    /// Whether this is the process that made it. In another nobody touches it: a thread of the parent may have had its lock at the fork.
+    fn is_here(&self) -> bool {
+        self.generation == process::generation()
+    }
+
     fn forget(&self, entry: u32, descriptor: RawFd) {
+        if !self.is_here() {
+            return;
+        }
         let mut entries = self.entries();
         // After the poller's close the list is empty.
         if (entry as usize) < entries.list.len() {
             let watched = entries.list[entry as usize].watched.is_some();
             entries.give_back(entry);
-            if watched && self.generation == process::generation() {
+            if watched {
                 let _ = epoll::delete(self.epoll, descriptor);
             }
         }

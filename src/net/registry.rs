@@ -361,6 +361,12 @@ impl Pinned {
         (self.slot.tag.load(Ordering::Relaxed) | u64::from(self.slot.index)) as Handle
     }
 
+    /// Whether the handle was made by a process of which this one is a fork: the threads that used it then are not here, and what they
+    /// had locked stays locked.
+    pub fn is_inherited(&self) -> bool {
+        self.slot.generation.load(Ordering::Relaxed) != process::generation()
+    }
+
     /// `Call::turn` has waited for it.
     pub fn got_turn(&mut self) {
         self.turn = true;
@@ -487,8 +493,7 @@ impl Drop for Claim {
 /// empty event takes its place: the number stays taken, so that no call ever meets a stranger behind it.
 fn abandon(closer: Pinned) {
     let slot = closer.slot;
-    let inherited = slot.generation.load(Ordering::Relaxed) != process::generation();
-    if inherited && slot.sides.iter().map(|side| side.gate.inside()).sum::<u64>() > 1 {
+    if closer.is_inherited() && slot.sides.iter().map(|side| side.gate.inside()).sum::<u64>() > 1 {
         let _ = sys::event::replace(slot.socket.descriptor());
     }
 }

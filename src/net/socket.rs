@@ -60,8 +60,8 @@ pub struct Socket {
     pub spin_us: AtomicI64,
     /// Bytes in the read-ahead, for those who only want to know.
     buffered: AtomicU32,
-    /// Some poller watches it, or has.
-    pub watched: AtomicBool,
+    /// The process whose pollers watch it, or have, as `process::generation` counts them; 0: none.
+    pub watched: AtomicU32,
     /// A server accepts on it; nobody else may.
     pub serving: AtomicBool,
     /// A worker watches it: `Details::reactor`.
@@ -107,7 +107,7 @@ impl Socket {
             arrival: AtomicU8::new(0),
             spin_us: AtomicI64::new(0),
             buffered: AtomicU32::new(0),
-            watched: AtomicBool::new(false),
+            watched: AtomicU32::new(0),
             serving: AtomicBool::new(false),
             registered: AtomicBool::new(false),
             details: Mutex::new(Details::default()),
@@ -127,7 +127,7 @@ impl Socket {
         self.arrival.store(0, Ordering::Relaxed);
         self.spin_us.store(0, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
-        self.watched.store(false, Ordering::Relaxed);
+        self.watched.store(0, Ordering::Relaxed);
         self.serving.store(false, Ordering::Relaxed);
         self.registered.store(false, Ordering::Relaxed);
     }
@@ -222,18 +222,22 @@ impl Socket {
         self.buffered.load(Ordering::Relaxed) as usize
     }
 
-    /// Works on the read-ahead and keeps the count of its bytes. The caller has the turn to read.
+    /// Works on the read-ahead and keeps the count of its bytes. The caller has the turn to read. No lock is held meanwhile: a child
+    /// that is forked amid the work, which may be a system call, would find it locked for ever.
     pub fn with_read_ahead<T>(&self, work: impl FnOnce(&mut ReadAhead) -> T) -> T {
+        let mut ahead = std::mem::take(&mut self.details().read_ahead);
+        let result = work(&mut ahead);
+        let length = ahead.len();
         let mut details = self.details();
-        let result = work(&mut details.read_ahead);
-        self.set_buffered(&details, details.read_ahead.len());
+        details.read_ahead = ahead;
+        self.set_buffered(&details, length);
         result
     }
 
     /// Tells, also the pollers, how many bytes are inside the library.
     pub fn set_buffered(&self, details: &Details, length: usize) {
         self.buffered.store(length as u32, Ordering::Relaxed);
-        if length > 0 && self.watched.load(Ordering::Relaxed) {
+        if length > 0 && self.watched.load(Ordering::Relaxed) != 0 {
             super::poller::read_ahead(&details.registrations);
         }
     }

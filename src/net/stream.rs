@@ -5,7 +5,7 @@
 
 use super::datagram;
 use super::error::{Code, Error, Result};
-use super::read_ahead::Line;
+use super::read_ahead::{Line, ReadAhead};
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::{self, Call};
@@ -231,18 +231,22 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
     let socket = pinned.socket();
-    let mut deliver = |text: usize, all: usize| {
-        socket.with_read_ahead(|ahead| {
-            ahead.peek(&mut line[..text]);
-            ahead.drop_head(all);
-        });
+    let mut deliver = |ahead: &mut ReadAhead, text: usize, all: usize| {
+        ahead.peek(&mut line[..text]);
+        ahead.drop_head(all);
         line[text] = 0;
-        Ok(text)
     };
     let mut scanned = 0;
     loop {
-        match socket.with_read_ahead(|ahead| ahead.line(limit, &mut scanned)) {
-            Line::Whole { text, all } => return deliver(text, all),
+        let found = socket.with_read_ahead(|ahead| {
+            let found = ahead.line(limit, &mut scanned);
+            if let Line::Whole { text, all } = found {
+                deliver(ahead, text, all);
+            }
+            found
+        });
+        match found {
+            Line::Whole { text, .. } => return Ok(text),
             Line::TooLong => return Err(Error::new(Code::TooLong)),
             Line::Unfinished => {}
         }
@@ -263,7 +267,10 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
         return match socket.buffered() {
             0 => Err(Error::new(Code::EndOfStream)),
             rest if rest > limit => Err(Error::new(Code::TooLong)),
-            rest => deliver(rest, rest),
+            rest => {
+                socket.with_read_ahead(|ahead| deliver(ahead, rest, rest));
+                Ok(rest)
+            }
         };
     }
 }

@@ -172,6 +172,50 @@ static void a_fork_amid_busy_threads_leaves_a_library_that_works(void)
     close_pair(kept);
 }
 
+/* The same where the child closes the very handles that those threads use: none of their calls ever leaves in the child. */
+static void *read_lines(void *argument)
+{
+    char line[16];
+    while (sock_read_line(*(sock_t *)argument, line, sizeof line) >= 0) {}
+    return NULL;
+}
+
+static void *write_lines(void *argument)
+{
+    while (sock_write(*(sock_t *)argument, "a\nb\nc\nd\n", 8) == 8) {}
+    return NULL;
+}
+
+static void *ask_again_and_again(void *argument)
+{
+    sock_event event;
+    while (sock_poller_wait(*(sock_t *)argument, &event, 1, 0) >= 0) {}
+    return NULL;
+}
+
+static void the_child_closes_what_the_parents_threads_use(make_pair make)
+{
+    sock_t pair[2], poller = sock_poller();
+    make(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ | SOCK_WRITE, NULL), ==, 0);
+    pthread_t threads[] = {
+        start_thread(read_lines, &pair[0]), start_thread(write_lines, &pair[1]), start_thread(ask_again_and_again, &poller),
+    };
+    for (int i = 0; i < rounds(300); i++) {
+        pid_t child = fork_child();
+        if (child == 0) {
+            close_pair(pair);
+            CHECK(sock_close(poller), ==, 0);
+            leave_child();
+        }
+        CHECK(child_status(child), ==, 0);
+    }
+    close_pair(pair);
+    CHECK(sock_close(poller), ==, 0);
+    for (int i = 0; i < 3; i++) join_thread(threads[i]);
+}
+OVER_BOTH(the_child_closes_what_the_parents_threads_use)
+
 static void nothing_is_inherited_over_exec(void)
 {
     sock_t pair[2], passing[2], listener = listen_local(), datagrams = sock_udp_bind(NULL, "0", NULL), poller = sock_poller();
@@ -334,6 +378,7 @@ static const test_case cases[] = {
     CASE(datagrams_go_to_whichever_process_asks),
     BOTH_CASES(one_process_does_not_wake_the_other),
     CASE(a_fork_amid_busy_threads_leaves_a_library_that_works),
+    BOTH_CASES(the_child_closes_what_the_parents_threads_use),
     CASE(nothing_is_inherited_over_exec),
     CASE(starting_programs_disturbs_no_handle),
     CASE(a_daemon_uses_handles_from_before_and_after),
