@@ -171,7 +171,8 @@ impl From<Errno> for Error {
             Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN | Errno::ENONET => Code::Unreachable,
             Errno::ENOTCONN | Errno::EDESTADDRREQ => Code::NotConnected,
             Errno::EADDRINUSE => Code::AddressInUse,
-            Errno::EADDRNOTAVAIL => Code::AddressNotAvailable,
+            // ENODEV: the interface of a %scope is not there.
+            Errno::EADDRNOTAVAIL | Errno::ENODEV => Code::AddressNotAvailable,
             Errno::EACCES | Errno::EPERM => Code::Access,
             Errno::EMSGSIZE => Code::MessageSize,
             Errno::ENOENT => Code::NoEntry,

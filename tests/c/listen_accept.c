@@ -70,6 +70,7 @@ static void an_address_of_no_interface_is_refused(void)
 {
     CHECK(sock_listen("192.0.2.1", "0", NULL), ==, SOCK_EADDRNOTAVAIL);
     CHECK(strstr(sock_last_error(), "192.0.2.1") != NULL, ==, true);
+    CHECK(sock_listen("fe80::1%2147483647", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* nor is there such an interface */
 }
 
 static void a_privileged_port_needs_the_privilege(void)
