@@ -483,8 +483,8 @@ typedef struct sock_options {
      */
     int receive_buffer;
     /**
-     * How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel has a limit of its own (net.core.somaxconn).
-     * Listen.
+     * How many connections may wait to be accepted; 0 or less = SOMAXCONN. The kernel has a limit of its own
+     * (net.core.somaxconn). Listen.
      */
     int backlog;
     /**

@@ -92,8 +92,8 @@ pub struct sock_options {
     pub send_buffer: c_int,
     /// SO_RCVBUF in bytes; 0 = the kernel's.
     pub receive_buffer: c_int,
-    /// How many connections may wait to be accepted; 0 = SOMAXCONN. The kernel has a limit of its own (net.core.somaxconn).
-    /// Listen.
+    /// How many connections may wait to be accepted; 0 or less = SOMAXCONN. The kernel has a limit of its own
+    /// (net.core.somaxconn). Listen.
     pub backlog: c_int,
     /// SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default off.
     pub reuse_address: c_int,

@@ -113,7 +113,7 @@ pub fn choose_families(socket: &OwnedFd, address: &Address, options: &Options) -
 }
 
 pub fn start(descriptor: i32, options: &Options) -> Result<()> {
-    let backlog = if options.backlog == 0 { system::SOMAXCONN } else { options.backlog };
+    let backlog = if options.backlog <= 0 { system::SOMAXCONN } else { options.backlog };
     Ok(system::listen(descriptor, backlog)?)
 }
 

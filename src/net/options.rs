@@ -103,13 +103,11 @@ impl Options<'_> {
         ];
         let times = [("timeout_ms", self.timeout_ms), ("io_timeout_ms", self.io_timeout_ms)];
         let amounts = [
-            ("attempt_delay_ms", self.attempt_delay_ms),
             ("keepalive_ms", self.keepalive_ms),
             ("user_timeout_ms", self.user_timeout_ms),
             ("spin_us", self.spin_us),
             ("send_buffer", self.send_buffer.into()),
             ("receive_buffer", self.receive_buffer.into()),
-            ("backlog", self.backlog.into()),
         ];
         let bad_switch = switches.iter().find(|(_, value)| !(-1..=1).contains(value)).map(|(name, _)| *name);
         let bad_amount = amounts.iter().find(|(_, value)| *value < 0).map(|(name, _)| *name);

@@ -411,7 +411,7 @@ static void a_refused_option_is_named(void)
 
 static void any_backlog_gives_a_listener_that_works(void)
 {
-    int backlogs[] = { 0, 1, 128, 4096, INT_MAX };
+    int backlogs[] = { INT_MIN, -1, 0, 1, 128, 4096, INT_MAX };
     for (size_t i = 0; i < sizeof backlogs / sizeof *backlogs; i++) {
         context("backlog %d", backlogs[i]);
         sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.backlog = backlogs[i]));
@@ -422,7 +422,19 @@ static void any_backlog_gives_a_listener_that_works(void)
         CHECK(sock_close(accepted), ==, 0);
         CHECK(sock_close(listener), ==, 0);
     }
-    CHECK(sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.backlog = -1)), ==, SOCK_EINVAL);
+}
+
+static void any_attempt_delay_is_brought_into_its_range(void)
+{
+    int64_t delays[] = { INT64_MIN, SOCK_FOREVER, 1, 10000, INT64_MAX };
+    sock_t listener = listen_local();
+    for (size_t i = 0; i < sizeof delays / sizeof *delays; i++) {
+        context("delay %lld", (long long)delays[i]);
+        sock_t s = sock_open("127.0.0.1", port_text(port_of(listener)), SOCK_OPTIONS(.attempt_delay_ms = delays[i]));
+        CHECK(s, >, 0);
+        CHECK(sock_close(s), ==, 0);
+    }
+    CHECK(sock_close(listener), ==, 0);
 }
 
 /* Strings are copied: the caller may change them while the call runs. */
@@ -465,5 +477,6 @@ static const test_case cases[] = {
     CASE(a_refused_option_is_named),
     CASE(any_backlog_gives_a_listener_that_works),
     CASE(strings_are_the_callers_again_after_the_call),
+    CASE(any_attempt_delay_is_brought_into_its_range),
 };
 TEST_MAIN(cases)
