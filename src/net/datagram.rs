@@ -6,11 +6,11 @@
 //! on a handle decides for good: a batch whose every buffer holds the longest datagram turns joining on, any other call leaves it
 //! off. Where it is on, calls that take one datagram get it from a buffer inside the library that the joined one went to.
 
-use super::address::{Address, Text};
+use super::address::{self, Address, Text};
 use super::error::{Code, Error, Result};
 use super::listen::{self, family_of};
 use super::local;
-use super::name::{Host, Protocol, Request};
+use super::name::{Host, Protocol, Request, Target};
 use super::options::{Options, Use};
 use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
@@ -23,7 +23,7 @@ use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family, Type};
 use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
 use std::ffi::CStr;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 /// A socket connected to the first of the peer's addresses that the kernel has a way to.
@@ -35,13 +35,18 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
     }
     let started = clock::now();
     let until = if options.timeout_ms == 0 { wait::NEVER } else { wait::after(started, options.timeout_ms) };
-    let mut addresses = race::candidates(&target, options.family(), started, until)?;
+    let local = match target.host {
+        Host::Unix(_) => None, // its own address is one too
+        _ => options.local(Protocol::Udp)?,
+    };
+    let family = race::wanted_family(&target, options, local.as_ref())?;
+    let mut addresses = race::candidates(&target, family, started, until)?;
     if target.host == Host::Default {
         // Nothing tells whether anybody is there: the address that also reaches who listens on every one comes first.
         addresses.sort_unstable_by_key(|address| family_of(address) != Family::V4);
     }
     let resolved = clock::now();
-    let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, options))?;
+    let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, local.as_ref(), options))?;
     let attempts = addresses.iter().take_while(|address| **address != peer).count() as u32 + 1;
     insert(socket, family_of(&peer), options, |socket| {
         let mut details = socket.details();
@@ -55,11 +60,11 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
 
 type Bound = (OwnedFd, Option<Box<local::BoundPath>>);
 
-fn connect(address: &Address, options: &Options) -> Result<Bound> {
+fn connect(address: &Address, local: Option<&Target>, options: &Options) -> Result<Bound> {
     let family = family_of(address);
     let socket = make(family, options)?;
     let mut bound = None;
-    if let Some(own) = own_address(address, options)? {
+    if let Some(own) = own_address(address, local, options)? {
         bound = bind_to(&socket, &own, options)?;
     }
     socket::connect(socket.as_raw_fd(), address).map_err(|errno| match errno {
@@ -87,7 +92,7 @@ fn no_port() -> Error {
 }
 
 /// What `local_host` and `local_port` say, for a peer at `address`.
-fn own_address(address: &Address, options: &Options) -> Result<Option<Address>> {
+fn own_address(address: &Address, local: Option<&Target>, options: &Options) -> Result<Option<Address>> {
     let family = family_of(address);
     if family == Family::Unix {
         let Some(host) = options.local_host else {
@@ -97,15 +102,7 @@ fn own_address(address: &Address, options: &Options) -> Result<Option<Address>> 
         let unix = matches!(own, Address::Unix(_));
         return if unix { Ok(Some(own)) } else { Err(Error::invalid("option local_host is not a unix: address")) };
     }
-    let Some(target) = options.local(Protocol::Udp)? else {
-        return Ok(None);
-    };
-    let any: IpAddr = if family == Family::V4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let own = target.literal().unwrap_or(Address::Ip(SocketAddr::new(any, target.port)));
-    match family_of(&own) == family {
-        true => Ok(Some(own)),
-        false => Err(Error::invalid("option local_host is of another family than the peer")),
-    }
+    Ok(local.map(|local| local.literal().unwrap_or(address::any(family, local.port))))
 }
 
 fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Option<Box<local::BoundPath>>> {

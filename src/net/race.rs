@@ -64,13 +64,7 @@ fn open_tcp(target: &Target, options: &Options) -> Result<Handle> {
         return Err(Error::invalid("nobody can be reached at port 0"));
     }
     let plan = Plan { options, local: options.local(Protocol::Tcp)? };
-    let local = plan.local.as_ref().and_then(Target::literal).map(|local| family_of(&local));
-    let family = match (options.family(), local) {
-        (Some(wanted), Some(local)) if wanted != local => {
-            return Err(Error::invalid("option local_host is not of the family that option family asks for"));
-        }
-        (wanted, local) => wanted.or(local),
-    };
+    let family = wanted_family(target, options, plan.local.as_ref())?;
     let started = clock::now();
     let until = end(options, started);
     let found;
@@ -89,6 +83,20 @@ fn open_tcp(target: &Target, options: &Options) -> Result<Handle> {
         Err(end) => return Err(race.verdict(end, started, literal.is_some())),
     };
     insert(socket, address, options, &Times { started, resolved, attempts: race.attempts })
+}
+
+/// The family that addresses must have, if any: what the options ask for, or that of the local address.
+pub fn wanted_family(target: &Target, options: &Options, local: Option<&Target>) -> Result<Option<Family>> {
+    let Some(local) = local.and_then(Target::literal).map(|local| family_of(&local)) else {
+        return Ok(options.family());
+    };
+    if options.family().is_some_and(|wanted| wanted != local) {
+        return Err(Error::invalid("option local_host is not of the family that option family asks for"));
+    }
+    if target.literal().is_some_and(|peer| family_of(&peer) != local) {
+        return Err(Error::invalid("option local_host is of another family than the peer"));
+    }
+    Ok(Some(local))
 }
 
 /// What sock_get_info tells of an open.

@@ -373,6 +373,7 @@ static void fields_that_contradict_the_host_are_refused(void)
         { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_port = "1"), "local_port" },
         { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_IPV4, .local_host = "::1"), "local_host" },
+        { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "::1"), "local_host" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "localhost"), "local_host" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "unix:@libsock-none"), "local" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
@@ -476,7 +477,7 @@ static const test_case cases[] = {
     CASE(fields_that_contradict_the_host_are_refused),
     CASE(a_refused_option_is_named),
     CASE(any_backlog_gives_a_listener_that_works),
-    CASE(strings_are_the_callers_again_after_the_call),
     CASE(any_attempt_delay_is_brought_into_its_range),
+    CASE(strings_are_the_callers_again_after_the_call),
 };
 TEST_MAIN(cases)

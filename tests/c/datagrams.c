@@ -931,6 +931,21 @@ static void the_second_to_bind_is_refused(void)
     close_both(one, two);
 }
 
+static void a_local_address_chooses_the_family(void)
+{
+    sock_t s = sock_udp_open(NULL, "9", SOCK_OPTIONS(.local_host = "::1"));
+    sock_address peer;
+    sock_info info = { .size = sizeof info };
+    CHECK(s, >, 0);
+    CHECK(sock_peer_address(s, &peer), ==, 0);
+    check_text(&peer, "[::1]:9");
+    CHECK(sock_get_info(s, &info), ==, 0);
+    CHECK(info.attempts, ==, 1); /* 127.0.0.1 was none to try */
+    CHECK(sock_close(s), ==, 0);
+    /* What is wrong with the options is told before anybody asks for the name. */
+    CHECK(sock_udp_open("name.invalid", "9", SOCK_OPTIONS(.local_host = "localhost")), ==, SOCK_EINVAL);
+}
+
 static void the_default_host_is_the_loopback(void)
 {
     sock_t b = bound();
@@ -1172,6 +1187,7 @@ static const test_case cases[] = {
     CASE(a_socket_used_to_waiting_keeps_its_deadlines),
     CASE(a_datagram_of_too_many_parts_is_refused),
     CASE(the_second_to_bind_is_refused),
+    CASE(a_local_address_chooses_the_family),
     CASE(the_default_host_is_the_loopback),
     CASE(unix_datagrams_keep_boundaries_and_names),
     CASE(a_unix_socket_takes_a_batch_into_large_buffers),

@@ -163,7 +163,6 @@ static void the_local_end_can_be_chosen(void)
     CHECK(sock_abort(s), ==, 0);
 
     CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "192.0.2.1")), ==, SOCK_EADDRNOTAVAIL);
-    CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "::1")), ==, SOCK_ENOHOST); /* none to be reached from there */
     CHECK(sock_close(listener), ==, 0);
 }
 
