@@ -922,7 +922,8 @@ int sock_local_address(sock_t s, struct sock_address *out);
 
 /**
  * The address of the peer, remembered from open or accept: it is known even after the peer is gone. Peers of a dual-stack
- * listener that speak IPv4 are told as IPv4 addresses.
+ * listener that speak IPv4 are told as IPv4 addresses. Who connects to 0.0.0.0 or :: reaches this machine, and is told by which
+ * address.
  *
  * @param s a stream or a connected datagram socket
  * @param out not NULL

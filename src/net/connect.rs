@@ -96,6 +96,17 @@ fn bind(socket: RawFd, family: Family, local: &Target) -> Result<()> {
     })
 }
 
+/// Who is at the other end of a socket that was connected to an address. Connecting to the unspecified address connects to this
+/// machine, and only the socket knows by which of its addresses.
+pub fn peer(socket: &OwnedFd, address: &Address) -> Address {
+    match address.unmapped() {
+        Address::Ip(ip) if ip.ip().is_unspecified() => {
+            system::peer_address(socket.as_raw_fd()).map_or(Address::Ip(ip), Address::unmapped)
+        }
+        peer => peer,
+    }
+}
+
 fn lacks_scope(address: &Address) -> bool {
     matches!(address, Address::Ip(SocketAddr::V6(address)) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
 }

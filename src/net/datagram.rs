@@ -7,6 +7,7 @@
 //! off. Where it is on, calls that take one datagram get it from a buffer inside the library that the joined one went to.
 
 use super::address::{self, Address, Text};
+use super::connect;
 use super::error::{Code, Error, Result};
 use super::listen::{self, family_of};
 use super::local;
@@ -48,10 +49,11 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
     let resolved = clock::now();
     let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, local.as_ref(), options))?;
     let attempts = addresses.iter().take_while(|address| **address != peer).count() as u32 + 1;
+    let reached = connect::peer(&socket, &peer);
     insert(socket, family_of(&peer), options, |socket| {
         let mut details = socket.details();
         details.bound = bound;
-        details.peer = Some(peer.unmapped());
+        details.peer = Some(reached);
         details.resolve_us = (resolved - started) / 1000;
         details.connect_us = (clock::now() - resolved) / 1000;
         details.attempts = attempts;

@@ -107,11 +107,12 @@ struct Times {
 }
 
 fn insert(connection: OwnedFd, address: &Address, options: &Options, times: &Times) -> Result<Handle> {
+    let peer = connect::peer(&connection, address);
     registry::insert(connection, Kind::Stream, options.io_timeout(), |socket| {
         socket.set_family(family_of(address));
         socket.spin_us.store(options.spin_us, Ordering::Relaxed);
         let mut details = socket.details();
-        details.peer = Some(address.unmapped());
+        details.peer = Some(peer);
         details.resolve_us = (times.resolved - times.started) / 1000;
         details.connect_us = (clock::now() - times.resolved) / 1000;
         details.attempts = times.attempts;

@@ -48,6 +48,31 @@ static void the_addresses_of_both_sides_agree(void)
     close_pair(pair);
 }
 
+/* Linux connects who asks for the unspecified address to this machine. */
+static void the_peer_at_the_unspecified_address_is_told_as_what_it_is(void)
+{
+    static const char *const hosts[] = { "0.0.0.0", "::", "::ffff:0.0.0.0" };
+    sock_t listener = sock_listen(NULL, "0", NULL);
+    const char *port = port_text(port_of(listener));
+    sock_address local, peer;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        context("%s", hosts[i]);
+        sock_t client = sock_open(hosts[i], port, NULL), accepted = sock_accept(listener);
+        CHECK(client, >, 0);
+        CHECK(sock_peer_address(client, &peer), ==, 0);
+        CHECK(sock_local_address(accepted, &local), ==, 0);
+        CHECK(sock_address_equal(&peer, &local), ==, 1);
+        CHECK(sock_close(client), ==, 0);
+        CHECK(sock_close(accepted), ==, 0);
+
+        sock_t datagrams = sock_udp_open(hosts[i], port, NULL);
+        CHECK(sock_peer_address(datagrams, &peer), ==, 0);
+        CHECK(sock_address_equal(&peer, &local), ==, 1);
+        CHECK(sock_close(datagrams), ==, 0);
+    }
+    CHECK(sock_close(listener), ==, 0);
+}
+
 static void no_host_means_the_loopback(void)
 {
     uint16_t port;
@@ -281,6 +306,7 @@ static void a_negative_timeout_means_forever(void)
 
 static const test_case cases[] = {
     CASE(the_addresses_of_both_sides_agree),
+    CASE(the_peer_at_the_unspecified_address_is_told_as_what_it_is),
     CASE(no_host_means_the_loopback),
     CASE(localhost_is_found_by_name),
     CASE(a_closed_port_refuses_at_once),
