@@ -82,12 +82,19 @@ pub fn bind_first<T>(addresses: &[Address], bind: impl Fn(&Address) -> Result<T>
 }
 
 fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
-    let family = family_of(address);
-    let plain = || system::socket(family, Type::Stream, 0);
     let socket = match options.multipath {
-        1 => system::socket(family, Type::Stream, MULTIPATH).or_else(|_| plain())?,
-        _ => plain()?,
+        // TCP where the kernel has no MPTCP, or has it without one of the options.
+        1 => prepare(address, MULTIPATH, options).or_else(|_| prepare(address, 0, options))?,
+        _ => prepare(address, 0, options)?,
     };
+    system::bind(socket.as_raw_fd(), address)?;
+    start(socket.as_raw_fd(), options)?;
+    Ok(socket)
+}
+
+/// A TCP socket with all its options, but for its address.
+fn prepare(address: &Address, protocol: i32, options: &Options) -> Result<OwnedFd> {
+    let socket = system::socket(family_of(address), Type::Stream, protocol)?;
     let descriptor = socket.as_raw_fd();
     if options.reuse_address >= 0 {
         option::set(descriptor, option::REUSE_ADDRESS, 1)?;
@@ -95,11 +102,9 @@ fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
     choose_families(&socket, address, options)?;
     options.configure(descriptor)?;
     options.configure_tcp(descriptor)?;
-    system::bind(descriptor, address)?;
     if options.fast_open > 0 {
         option::set(descriptor, option::FAST_OPEN, FAST_OPEN_QUEUE)?;
     }
-    start(descriptor, options)?;
     Ok(socket)
 }
 

@@ -186,6 +186,15 @@ static void a_listener_may_be_of_multipath_tcp_and_take_fast_opens(void)
     CHECK(sock_close(accepted), ==, 0);
     CHECK(sock_close(listener), ==, 0);
 
+    /* Multipath TCP lacks an option of TCP: then the connections have the option, and one path. */
+    listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.multipath = SOCK_ON, .user_timeout_ms = 7000));
+    CHECK(listener, >, 0);
+    client = open_local(listener), accepted = sock_accept(listener);
+    CHECK(sock_get_option(accepted, SOCK_OPT_USER_TIMEOUT_MS), ==, 7000);
+    CHECK(sock_close(client), ==, 0);
+    CHECK(sock_close(accepted), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+
     listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.fast_open = SOCK_ON));
     CHECK(listener, >, 0);
     CHECK(option_of(listener, IPPROTO_TCP, TCP_FASTOPEN), >, 0);
