@@ -459,6 +459,22 @@ static void batches_larger_than_one_system_call_keep_their_order(void)
     close_both(a, b);
 }
 
+/* The library takes 64 from the kernel at once: there is nothing more to ask for when they have filled the batch. */
+static void a_batch_that_one_system_call_fills_ends_with_it(void)
+{
+    enum { COUNT = 64 };
+    sock_t a = bound(), b = bound();
+    sock_address to = address_of(b);
+    sock_datagram in[COUNT];
+    char bytes[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(sock_send_to(a, "x", 1, &to), ==, 1);
+        in[i] = (sock_datagram){.data = &bytes[i], .size = 1};
+    }
+    receive_in_batches(b, in, COUNT, COUNT);
+    close_both(a, b);
+}
+
 static void a_flood_loses_datagrams_but_mixes_none_up(void)
 {
     enum { COUNT = 10000, ROOMS = 100, LARGEST = 64 };
@@ -561,6 +577,13 @@ static bool joins(sock_t s)
     return getsockopt(sock_fd(s), IPPROTO_UDP, UDP_GRO, &on, &length) == 0 && on;
 }
 
+static void need_joining(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+    if (setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) != 0) skip("this kernel has no UDP_GRO");
+    raw_close(fd);
+}
+
 /* Makes `s` a socket whose datagrams arrive joined: its first receiving call has large buffers. */
 static void ask_for_joined(sock_t from, sock_t s)
 {
@@ -576,8 +599,9 @@ static void large_buffers_get_joined_datagrams_with_their_size(void)
 {
     static char data[54 * 1200], room[LARGE];
     sock_t a = bound(), b = bound();
+    need_joining();
     ask_for_joined(a, b);
-    if (!joins(b)) skip("this kernel has no UDP_GRO");
+    CHECK(joins(b), ==, true);
     pattern(data, sizeof data, 0);
     sock_datagram out = {.data = data, .size = sizeof data, .segment = 1200, .address = address_of(b)};
     sock_datagram in = {.data = room, .size = sizeof room};
@@ -629,6 +653,93 @@ static void joined_datagrams_never_reach_who_takes_one(void)
         CHECK(in[9].length, ==, 0);
         CHECK(sock_buffered(b), ==, 0);
         close_both(a, b);
+    }
+    context(NULL);
+}
+
+static void what_is_left_of_joined_datagrams_comes_first(void)
+{
+    static char data[3000], room[LARGE];
+    char buffer[2000];
+    sock_t a = bound(), b = bound();
+    need_joining();
+    ask_for_joined(a, b);
+    pattern(data, sizeof data, 0);
+    sock_address to = address_of(b);
+    sock_datagram out = {.data = data, .size = sizeof data, .segment = 1000, .address = to}, in = {.data = room, .size = sizeof room};
+    CHECK(sock_send_batch(a, &out, 1), ==, 1);
+    CHECK(sock_send_to(a, "later", 5, &to), ==, 5);
+    CHECK(sock_read(b, buffer, sizeof buffer), ==, 1000);
+    for (size_t piece = 1; piece < 3; piece++) {
+        CHECK(sock_recv_batch(b, &in, 1), ==, 1);
+        CHECK(in.length, ==, 1000);
+        CHECK(pattern_mismatch(room, 1000, 1000 * piece), ==, 1000);
+    }
+    CHECK(sock_recv_batch(b, &in, 1), ==, 1);
+    CHECK(in.length, ==, 5);
+    close_both(a, b);
+}
+
+/* Whoever has had to wait so far waits first, but not for what is there. */
+static void what_is_left_of_joined_datagrams_is_not_waited_for(void)
+{
+    static char data[3000];
+    char buffer[2000];
+    need_joining();
+    for (int waits = 1; waits < 6; waits++) {
+        sock_t a = bound(), b = bound();
+        sock_address to = address_of(b);
+        context("after %d waits", waits);
+        ask_for_joined(a, b);
+        for (int i = 0; i < waits; i++) {
+            call read;
+            start_reader(&read, b, buffer);
+            CHECK(sock_send_to(a, "x", 1, &to), ==, 1);
+            CHECK(call_join(&read), ==, 1);
+        }
+        sock_datagram out = {.data = data, .size = sizeof data, .segment = 1000, .address = to};
+        CHECK(sock_send_batch(a, &out, 1), ==, 1);
+        for (int i = 0; i < 3; i++) CHECK(sock_read(b, buffer, sizeof buffer), ==, 1000);
+        close_both(a, b);
+    }
+    context(NULL);
+}
+
+static void a_small_batch_where_datagrams_are_joined_tells_its_error(void)
+{
+    char buffer[100];
+    sock_t a = bound(), b = bound();
+    need_joining();
+    ask_for_joined(a, b);
+    sock_datagram in = {.data = buffer, .size = sizeof buffer};
+    CHECK(sock_set_timeout(b, SOCK_READ, 0), ==, 0);
+    CHECK(sock_recv_batch(b, &in, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_cancel(b), ==, 0);
+    CHECK(sock_recv_batch(b, &in, 1), ==, SOCK_ECANCELED);
+    close_both(a, b);
+}
+
+/* IPv6 datagrams may be longer than IPv4's by the header that is not counted. */
+static void only_buffers_for_the_longest_datagram_ask_for_joined_ones(void)
+{
+    enum { LONGEST_SIX = 65527 };
+    static const struct { const char *host; size_t size; bool joins; } forms[] = {
+        {"127.0.0.1", LONGEST - 1, false}, {"127.0.0.1", LONGEST, true}, {"::", LONGEST, false}, {"::", LONGEST_SIX - 1, false}, {"::", LONGEST_SIX, true},
+    };
+    static char room[LONGEST_SIX];
+    need_joining();
+    sock_t six = sock_udp_bind("::", "0", NULL);
+    bool only_four = six < 0;
+    if (!only_four) CHECK(sock_close(six), ==, 0);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (forms[i].host[0] == ':' && only_four) continue;
+        context("%zu bytes at %s", forms[i].size, forms[i].host);
+        sock_t s = bound_to(forms[i].host);
+        sock_datagram in = {.data = room, .size = forms[i].size};
+        CHECK(sock_set_timeout(s, SOCK_READ, 0), ==, 0);
+        CHECK(sock_recv_batch(s, &in, 1), ==, SOCK_ETIMEDOUT);
+        CHECK(joins(s), ==, forms[i].joins);
+        CHECK(sock_close(s), ==, 0);
     }
     context(NULL);
 }
@@ -970,6 +1081,39 @@ static void the_default_host_is_the_loopback(void)
     CHECK(sock_close(whole), ==, 0);
 }
 
+static void a_local_port_alone_is_one_of_the_peers_family(void)
+{
+    for (int six = 0; six < 2; six++) {
+        const char *host = six ? "::1" : "127.0.0.1";
+        sock_t holder = sock_udp_bind(host, "0", SOCK_OPTIONS(.reuse_address = SOCK_ON)); /* of the port, beside the other */
+        if (six && holder < 0) break; /* there is no IPv6 here */
+        uint16_t port = port_of(holder);
+        sock_t s = sock_udp_open(host, "9", SOCK_OPTIONS(.local_port = port_text(port), .reuse_address = SOCK_ON));
+        CHECK(s, >, 0);
+        CHECK(port_of(s), ==, port);
+        close_both(holder, s);
+    }
+}
+
+/* The default host's IPv4 address comes first; a local IPv6 address has only the way to the other one. */
+static void the_address_that_was_reached_is_counted(void)
+{
+    sock_t probe = sock_udp_bind("::1", "0", NULL);
+    if (probe < 0) skip("there is no IPv6 here");
+    for (int six = 0; six < 2; six++) {
+        sock_t s = sock_udp_open(NULL, "9", SOCK_OPTIONS(.local_host = six ? "::1" : "127.0.0.1"));
+        CHECK(s, >, 0);
+        sock_info info = {.size = sizeof info};
+        CHECK(sock_get_info(s, &info), ==, 0);
+        CHECK(info.attempts, ==, six + 1);
+        sock_address peer;
+        CHECK(sock_peer_address(s, &peer), ==, 0);
+        check_text(&peer, six ? "[::1]:9" : "127.0.0.1:9");
+        CHECK(sock_close(s), ==, 0);
+    }
+    CHECK(sock_close(probe), ==, 0);
+}
+
 static char folder[FOLDER];
 
 static const char *unix_host(const char *name)
@@ -1058,6 +1202,10 @@ static void a_full_unix_queue_makes_the_sender_wait(void)
     CHECK(sock_write(connected, "x", 1), ==, SOCK_ETIMEDOUT);
     CHECK(sock_send_to(free_sender, "x", 1, &to), ==, SOCK_ETIMEDOUT);
     CHECK(now_ms() - begin, >=, 58);
+    CHECK(sock_set_timeout(free_sender, SOCK_WRITE, 500), ==, 0);
+    int64_t before = processor_us();
+    CHECK(sock_send_to(free_sender, "x", 1, &to), ==, SOCK_ETIMEDOUT);
+    if (!under_memcheck()) CHECK(processor_us() - before, <, 20000); /* poll would say that there is room */
     CHECK(sock_set_timeout(connected, SOCK_WRITE, SOCK_FOREVER), ==, 0);
     CHECK(sock_set_timeout(free_sender, SOCK_WRITE, SOCK_FOREVER), ==, 0);
     call writes[2];
@@ -1170,10 +1318,15 @@ static const test_case cases[] = {
     CASE(a_refusal_between_two_entries_is_kept_for_the_next_call),
     CASE(a_batch_stops_before_the_entry_that_fails),
     CASE(batches_larger_than_one_system_call_keep_their_order),
+    CASE(a_batch_that_one_system_call_fills_ends_with_it),
     CASE(a_flood_loses_datagrams_but_mixes_none_up),
     CASE(a_segmented_entry_arrives_as_datagrams_of_that_size),
     CASE(large_buffers_get_joined_datagrams_with_their_size),
     CASE(joined_datagrams_never_reach_who_takes_one),
+    CASE(what_is_left_of_joined_datagrams_comes_first),
+    CASE(what_is_left_of_joined_datagrams_is_not_waited_for),
+    CASE(a_small_batch_where_datagrams_are_joined_tells_its_error),
+    CASE(only_buffers_for_the_longest_datagram_ask_for_joined_ones),
     CASE(an_adopted_socket_may_join_datagrams_already),
     CASE(what_is_left_of_joined_datagrams_is_readable_to_pollers),
     CASE(small_buffers_leave_joining_off),
@@ -1189,6 +1342,8 @@ static const test_case cases[] = {
     CASE(the_second_to_bind_is_refused),
     CASE(a_local_address_chooses_the_family),
     CASE(the_default_host_is_the_loopback),
+    CASE(a_local_port_alone_is_one_of_the_peers_family),
+    CASE(the_address_that_was_reached_is_counted),
     CASE(unix_datagrams_keep_boundaries_and_names),
     CASE(a_unix_socket_takes_a_batch_into_large_buffers),
     CASE(a_unix_receiver_that_is_gone_refuses),
