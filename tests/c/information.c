@@ -80,6 +80,38 @@ static void opening_is_measured(void)
     raw_close(listener);
 }
 
+/* Opens again and again: what is told of each is within what the whole call took, and not nothing in all. */
+static void expect_measured(sock_t (*open)(const char *, const char *, const sock_options *), const char *host, const char *port, bool resolves)
+{
+    int64_t resolving = 0, connecting = 0;
+    for (int i = 0; i < 50; i++) {
+        int64_t began = now_us();
+        sock_t s = open(host, port, NULL);
+        int64_t took = now_us() - began;
+        CHECK(s, >, 0);
+        sock_info info = info_of(s);
+        CHECK(info.resolve_us, >=, 0);
+        CHECK(info.connect_us, >=, 0);
+        CHECK(info.resolve_us + info.connect_us, <=, took + 1); /* each is cut to whole microseconds */
+        resolving += info.resolve_us;
+        connecting += info.connect_us;
+        CHECK(sock_close(s), ==, 0);
+    }
+    if (resolves) CHECK(resolving, >, 50);
+    CHECK(connecting, >, 50);
+}
+
+static void the_parts_of_an_open_add_up_to_no_more_than_it_took(void)
+{
+    uint16_t port;
+    int listener = raw_listen_backlog(&port, 200);
+    expect_measured(sock_open, "localhost", port_text(port), true);
+    expect_measured(sock_open, "127.0.0.1", port_text(port), false);
+    expect_measured(sock_udp_open, "localhost", "9", true);
+    expect_measured(sock_udp_open, "127.0.0.1", "9", false);
+    raw_close(listener);
+}
+
 static void the_size_is_checked_and_an_older_struct_is_respected(void)
 {
     sock_t pair[2];
@@ -228,6 +260,7 @@ static const test_case cases[] = {
     CASE(a_dual_stack_listener_accepts_connections_of_either_family),
     BOTH_CASES(bytes_are_counted_in_each_direction),
     CASE(opening_is_measured),
+    CASE(the_parts_of_an_open_add_up_to_no_more_than_it_took),
     CASE(the_size_is_checked_and_an_older_struct_is_respected),
     CASE(the_version_is_told),
     CASE(a_logger_is_called_with_its_context_until_it_is_removed),
