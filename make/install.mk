@@ -23,7 +23,9 @@ endif
 endif
 
 PACKAGED = $(BUILD)/packaging
+INSTALLED = $(DESTDIR)$(LIBDIR)
 INSTALLED_MANUAL = $(DESTDIR)$(MANDIR)
+INSTALLED_EXAMPLES = $(DESTDIR)$(DOCDIR)/examples
 EXAMPLES = $(wildcard c_examples/*.c c_examples/*.h c_examples/*.py c_examples/Makefile c_examples/README.md)
 
 .PHONY: install uninstall man deb abi
@@ -61,31 +63,31 @@ REFRESHES_LOADER = $(if $(DESTDIR),,$(filter /usr /usr/local,$(PREFIX)))
 
 install: $(LIBRARY_SHARED) $(HEADER) $(PACKAGED)/libsock.a $(PACKAGED)/sock.pc ## install under $(DESTDIR)$(PREFIX)
 install: $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(BUILD)/man/.made
-	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/sock $(DESTDIR)$(INCLUDEDIR) \
-	    $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7 $(DESTDIR)$(DOCDIR)/examples
-	$(INSTALL) -m 644 include/sock.h include/sock.hpp $(DESTDIR)$(INCLUDEDIR)
-	$(INSTALL) -m 644 $(LIBRARY_SHARED) $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
-	$(STRIP) --strip-unneeded $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION)
-	ln -sf libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsock.so
-	$(INSTALL) -m 644 $(PACKAGED)/libsock.a $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 644 $(PACKAGED)/sock.pc $(DESTDIR)$(LIBDIR)/pkgconfig
-	$(INSTALL) -m 644 $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake $(DESTDIR)$(LIBDIR)/cmake/sock
-	$(INSTALL) -m 644 $(BUILD)/man/man3/*.3 $(INSTALLED_MANUAL)/man3
-	$(INSTALL) -m 644 $(BUILD)/man/man7/*.7 $(INSTALLED_MANUAL)/man7
-	$(if $(EXAMPLES),$(INSTALL) -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples)
+	$(INSTALL) -d "$(INSTALLED)/pkgconfig" "$(INSTALLED)/cmake/sock" "$(DESTDIR)$(INCLUDEDIR)" \
+	    "$(INSTALLED_MANUAL)/man3" "$(INSTALLED_MANUAL)/man7" "$(INSTALLED_EXAMPLES)"
+	$(INSTALL) -m 644 include/sock.h include/sock.hpp "$(DESTDIR)$(INCLUDEDIR)"
+	$(INSTALL) -m 644 $(LIBRARY_SHARED) "$(INSTALLED)/libsock.so.$(VERSION)"
+	$(STRIP) --strip-unneeded "$(INSTALLED)/libsock.so.$(VERSION)"
+	ln -sf libsock.so.$(VERSION) "$(INSTALLED)/$(SONAME)"
+	ln -sf $(SONAME) "$(INSTALLED)/libsock.so"
+	$(INSTALL) -m 644 $(PACKAGED)/libsock.a "$(INSTALLED)"
+	$(INSTALL) -m 644 $(PACKAGED)/sock.pc "$(INSTALLED)/pkgconfig"
+	$(INSTALL) -m 644 $(PACKAGED)/sock-config.cmake $(PACKAGED)/sock-config-version.cmake "$(INSTALLED)/cmake/sock"
+	$(INSTALL) -m 644 $(BUILD)/man/man3/*.3 "$(INSTALLED_MANUAL)/man3"
+	$(INSTALL) -m 644 $(BUILD)/man/man7/*.7 "$(INSTALLED_MANUAL)/man7"
+	$(INSTALL) -m 644 $(EXAMPLES) "$(INSTALLED_EXAMPLES)"
 	$(if $(REFRESHES_LOADER),-ldconfig)
 
 # Only what install wrote, and the folders that it may have made, if they are empty now.
 uninstall: $(BUILD)/man/.made ## remove what install wrote
-	rm -f $(DESTDIR)$(INCLUDEDIR)/sock.h $(DESTDIR)$(INCLUDEDIR)/sock.hpp \
-	    $(DESTDIR)$(LIBDIR)/libsock.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libsock.so \
-	    $(DESTDIR)$(LIBDIR)/libsock.a $(DESTDIR)$(LIBDIR)/pkgconfig/sock.pc \
-	    $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config.cmake $(DESTDIR)$(LIBDIR)/cmake/sock/sock-config-version.cmake \
-	    $(EXAMPLES:c_examples/%=$(DESTDIR)$(DOCDIR)/examples/%)
-	cd $(BUILD)/man && find man3 man7 -type f | sed 's|^|$(INSTALLED_MANUAL)/|' | xargs rm -f
-	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) $(DESTDIR)$(LIBDIR)/cmake/sock \
-	    $(DESTDIR)$(LIBDIR)/cmake $(DESTDIR)$(LIBDIR)/pkgconfig $(INSTALLED_MANUAL)/man3 $(INSTALLED_MANUAL)/man7
+	rm -f "$(DESTDIR)$(INCLUDEDIR)/sock.h" "$(DESTDIR)$(INCLUDEDIR)/sock.hpp" \
+	    "$(INSTALLED)/libsock.so.$(VERSION)" "$(INSTALLED)/$(SONAME)" "$(INSTALLED)/libsock.so" \
+	    "$(INSTALLED)/libsock.a" "$(INSTALLED)/pkgconfig/sock.pc" \
+	    "$(INSTALLED)/cmake/sock/sock-config.cmake" "$(INSTALLED)/cmake/sock/sock-config-version.cmake"
+	for file in $(notdir $(EXAMPLES)); do rm -f "$(INSTALLED_EXAMPLES)/$$file"; done
+	for page in $$(cd $(BUILD)/man && echo man3/*.3 man7/*.7); do rm -f "$(INSTALLED_MANUAL)/$$page"; done
+	-rmdir --ignore-fail-on-non-empty "$(INSTALLED_EXAMPLES)" "$(DESTDIR)$(DOCDIR)" "$(INSTALLED)/cmake/sock" \
+	    "$(INSTALLED)/cmake" "$(INSTALLED)/pkgconfig" "$(INSTALLED_MANUAL)/man3" "$(INSTALLED_MANUAL)/man7"
 
 deb: ## build the Debian packages into build/debian
 	packaging/debian-package
