@@ -43,14 +43,14 @@ for compiler in g++ clang++; do
 done
 
 two_units_make_one_program() {
-    "$CXX" -std=c++17 -Iinclude -o "$folder/program" "$folder/used.cpp" "$folder/other.cpp" "$LIBRARY_SHARED" &&
+    $CXX -std=c++17 -Iinclude -o "$folder/program" "$folder/used.cpp" "$folder/other.cpp" "$LIBRARY_SHARED" &&
         LD_LIBRARY_PATH=$(dirname "$LIBRARY_SHARED") "$folder/program"
 }
 check 'two translation units make one program' two_units_make_one_program
 
 # sock_printf has a body of its own there, for C++ has no way to hand its arguments on.
 uses_every_function() {
-    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | "$CXX" -x c++ -E -P -Iinclude - |
+    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | $CXX -x c++ -E -P -Iinclude - |
         tr '\n;{}' ' \n\n\n' | grep -v typedef | grep -oE '\bsock_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$folder/declared"
     [ "$(wc -l <"$folder/declared")" -ge 60 ] || return 1
     for function in $(cat "$folder/declared"); do

@@ -8,7 +8,7 @@ import shlex
 from examples import *
 
 DOCUMENTS = ["README.md", "CHANGELOG.md", *sorted(glob.glob("docs/*.md"))]
-CC, CXX = os.environ.get("CC", "cc"), os.environ.get("CXX", "c++")
+CC, CXX = shlex.split(os.environ.get("CC", "cc")), shlex.split(os.environ.get("CXX", "c++"))
 LIBRARY = f"{os.environ.get('BUILD', 'build')}/lib"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
@@ -57,7 +57,7 @@ def compile_c(text, output=None):
     with open(source, "w") as file:
         file.write(text)
     target = ["-o", output, f"-L{LIBRARY}", f"-Wl,-rpath,{os.path.abspath(LIBRARY)}", "-lsock"] if output else ["-fsyntax-only"]
-    done = subprocess.run([CC, "-std=c99", *WARNINGS, "-Iinclude", source, *target], capture_output=True, timeout=300)
+    done = subprocess.run([*CC, "-std=c99", *WARNINGS, "-Iinclude", source, *target], capture_output=True, timeout=300)
     assert done.returncode == 0, text + done.stderr.decode()
 
 
@@ -94,7 +94,7 @@ def every_block_of_cpp_is_a_program_that_works():
     for document in DOCUMENTS:
         for text in blocks(document, "cpp"):
             count += 1
-            done = subprocess.run([CXX, "-std=c++20", *WARNINGS, "-Iinclude", "-x", "c++", "-", "-o", f"{place}/program",
+            done = subprocess.run([*CXX, "-std=c++20", *WARNINGS, "-Iinclude", "-x", "c++", "-", "-o", f"{place}/program",
                                    f"-L{LIBRARY}", f"-Wl,-rpath,{os.path.abspath(LIBRARY)}", "-lsock"],
                                   input=text.replace("7777", port).encode(), capture_output=True, timeout=300)
             assert done.returncode == 0, text + done.stderr.decode()

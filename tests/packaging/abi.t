@@ -5,7 +5,7 @@
 has python3 || skip_all 'python3 is not installed'
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-architecture=$("$CC" -dumpmachine | cut -d - -f 1)
+architecture=$($CC -dumpmachine | cut -d - -f 1)
 
 records() { packaging/abi/record include/sock.h "$folder"; }
 check 'the layout is read from the header' records
@@ -17,7 +17,7 @@ else
     skip_case 'values, sizes and offsets are those on record' 'the record is for x86_64'
 fi
 
-compiles_stubs() { "$CC" -g -shared -fPIC -Iinclude -o "$folder/libsock.so" "$folder/stubs.c"; }
+compiles_stubs() { $CC -g -shared -fPIC -Iinclude -o "$folder/libsock.so" "$folder/stubs.c"; }
 check 'every function can be defined as it is declared' compiles_stubs
 
 same_signatures() { abidiff --no-show-locs packaging/abi/libsock.abi "$folder/libsock.so"; }

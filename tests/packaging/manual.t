@@ -9,7 +9,7 @@ makes_them() { man/generate "$PWD/include/sock.h" "$folder/man"; }
 check 'the pages are made from the header' makes_them
 
 has_every_function() {
-    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | "$CC" -E -P -Iinclude - |
+    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | $CC -E -P -Iinclude - |
         tr '\n;{}' ' \n\n\n' | grep -v typedef | grep -oE '\bsock_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$folder/functions"
     echo sock_printf >>"$folder/functions"
     [ "$(wc -l <"$folder/functions")" -ge 40 ] || return 1

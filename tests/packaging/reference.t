@@ -12,7 +12,7 @@ is_made() { make --no-print-directory CARGO=true BUILD="$folder" docs >"$folder/
 check 'make docs, where a warning is an error' is_made
 
 has_every_function() {
-    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | "$CC" -E -P -Iinclude - |
+    printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | $CC -E -P -Iinclude - |
         tr '\n;{}' ' \n\n\n' | grep -v typedef | grep -oE '\bsock_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$folder/functions"
     [ "$(wc -l <"$folder/functions")" -ge 40 ] || return 1
     for function in $(cat "$folder/functions"); do

@@ -7,7 +7,7 @@ trap 'rm -rf "$folder"' EXIT
 program=$folder/echo_fibers
 
 build() {
-    "$CC" -O2 -std=c11 -Wall -Wextra -Werror -Iinclude -o "$program" tests/system_calls/echo_fibers.c "$LIBRARY_SHARED" \
+    $CC -O2 -std=c11 -Wall -Wextra -Werror -Iinclude -o "$program" tests/system_calls/echo_fibers.c "$LIBRARY_SHARED" \
         -Wl,-rpath,"$(dirname "$(realpath "$LIBRARY_SHARED")")"
 }
 exchange() {
