@@ -1,5 +1,5 @@
-/* A fuzz target is one function: it takes bytes, drives the library with them, and calls broken() where the library does
- * what it must not. libFuzzer runs it for as long as one likes; replay.c runs it over the committed corpus. */
+/* A fuzz target is one function: it takes bytes, drives the library with them, and aborts where something does not hold
+ * that MUST. libFuzzer runs it for as long as one likes; replay.c runs it over the committed corpus. */
 #ifndef FUZZ_H
 #define FUZZ_H
 

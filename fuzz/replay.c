@@ -12,8 +12,8 @@ int main(int argc, char **argv)
         }
         size_t size = fread(data, 1, sizeof data, file);
         fclose(file);
-        /* At its exact size, so that a reader past the end is seen. */
-        uint8_t *exact = malloc(size + 1);
+        /* At its exact size, so that valgrind and sanitizers see a reader past the end. */
+        uint8_t *exact = malloc(size > 0 ? size : 1);
         MUST(exact != NULL);
         memcpy(exact, data, size);
         LLVMFuzzerTestOneInput(exact, size);

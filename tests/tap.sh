@@ -16,6 +16,18 @@ check() {
     fi
 }
 
+# rust_tests COUNT COMMAND...: the command runs Rust tests, all pass, and they are so many at least, for none would pass too.
+rust_tests() {
+    least=$1
+    shift
+    report=$("$@" 2>&1)
+    verdict=$?
+    printf '%s\n' "$report"
+    ran=$(printf '%s\n' "$report" | awk '/^test result:/ { sum += $4 } END { print sum + 0 }')
+    echo "$ran of at least $least tests passed"
+    [ "$verdict" -eq 0 ] && [ "$ran" -ge "$least" ]
+}
+
 # skip_case NAME REASON
 skip_case() {
     count=$((count + 1))
