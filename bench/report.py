@@ -173,11 +173,11 @@ def present(out):
 
 INTRODUCTION = """# Benchmarks
 
-libsock against raw system calls and against other libraries, all of them C programs in `bench/`, measured on one machine:
+libsock against raw system calls and against other libraries, all of them programs in `bench/`, measured on one machine:
 
 {machine}
 
-Repeat it with `make bench-deps bench` (about ten minutes; `make bench BENCH="pingpong udp"` for a part, `QUICK=1` for a glance), and
+Repeat it with `make bench-deps bench` (about six minutes; `make bench BENCH="pingpong udp"` for a part, `QUICK=1` for a glance), and
 make this page of it with `make bench-docs`.
 
 The sides of a comparison run in turn, A B C, C B A, in slices of a few milliseconds, pinned to CPUs. A ratio is taken between slices of
