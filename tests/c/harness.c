@@ -560,6 +560,15 @@ int raw_reserve(uint16_t *port)
     return fd;
 }
 
+bool have_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 loopback = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    bool have = fd >= 0 && bind(fd, (struct sockaddr *)&loopback, sizeof loopback) == 0;
+    if (fd >= 0) close(fd);
+    return have;
+}
+
 int raw_listen_backlog(uint16_t *port, int backlog)
 {
     int fd = raw_reserve(port);

@@ -134,6 +134,7 @@ int child_status(pid_t child); /* waits; exit status, or 1000 + signal */
 _Noreturn void leave_child(void); /* _exit(0), for the child of a process with threads, whose memory is not its own to free */
 
 /* Plain sockets on the other side. */
+bool have_ipv6(void);                    /* whether ::1 is an address of this machine */
 int raw_reserve(uint16_t *port);         /* a port of 127.0.0.1 where nobody listens, or will until this is closed */
 int raw_listen(uint16_t *port);          /* 127.0.0.1, a free port */
 int raw_listen_backlog(uint16_t *port, int backlog);

@@ -30,9 +30,8 @@ static void kind_and_family_are_told(void)
 static void a_dual_stack_listener_accepts_connections_of_either_family(void)
 {
     sock_t listener = sock_listen(NULL, "0", NULL);
-    for (int six = 0; six < 2; six++) {
+    for (int six = 0; six < 1 + have_ipv6(); six++) {
         sock_t client = sock_open(six ? "::1" : "127.0.0.1", port_text(port_of(listener)), NULL);
-        if (six && client < 0) break; /* there is no IPv6 here */
         sock_t accepted = sock_accept(listener);
         CHECK(accepted, >, 0);
         CHECK(info_of(client).family, ==, six ? SOCK_IPV6 : SOCK_IPV4);

@@ -25,15 +25,6 @@ static void text_of(int (*which)(sock_t, sock_address *), sock_t s, char text[SO
     CHECK(sock_address_format(&address, text, SOCK_ADDRESS_TEXT), ==, strlen(text));
 }
 
-static bool have_ipv6(void)
-{
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    bool have = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
-    if (fd >= 0) close(fd);
-    return have;
-}
-
 static void an_address_in_use_is_refused(void)
 {
     sock_t listener = listen_local();

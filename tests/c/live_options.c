@@ -47,11 +47,12 @@ static made make(int kind)
 {
     static char name[64];
     made m = { 0 };
+    if (kind & SIX && !have_ipv6()) return m;
     switch (kind) {
     case TCP4:
     case TCP6:
         m.other[0] = sock_listen(kind == TCP6 ? "::1" : "127.0.0.1", "0", NULL);
-        if (m.other[0] < 0) break;
+        CHECK(m.other[0], >, 0);
         m.socket = sock_open(kind == TCP6 ? "::1" : "127.0.0.1", port_text(port_of(m.other[0])), NULL);
         break;
     case LISTENER4: m.socket = sock_listen("127.0.0.1", "0", NULL); break;
@@ -71,8 +72,7 @@ static made make(int kind)
     case UDP4: m.socket = sock_udp_bind("127.0.0.1", "0", NULL); break;
     case UDP6: m.socket = sock_udp_bind("::1", "0", NULL); break;
     }
-    if (m.socket < 0 && kind & SIX) m.socket = 0; /* no IPv6 here */
-    CHECK(m.socket, >=, 0);
+    CHECK(m.socket, >, 0);
     return m;
 }
 
