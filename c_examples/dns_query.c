@@ -3,6 +3,7 @@
  * did not fit into a datagram. A lost datagram is sent again.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <sock.h>
 #include <stdio.h>
 #include <string.h>
@@ -227,5 +228,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "dns_query: %s has no address\n", argv[3]);
         return 1;
     }
-    return 0;
+    return fflush(stdout) == 0 ? 0 : -fail(strerror(errno));
 }

@@ -365,8 +365,12 @@ static int64_t answer(sock_t client, const struct site *site, const struct reque
         file = open_below(folder, path);
         close(folder);
     }
-    if (file < 0 || fstat(file, &about) < 0)
-        return send_message(client, request, status_of_errno(), NULL);
+    if (file < 0 || fstat(file, &about) < 0) {
+        int status = status_of_errno();
+        if (file >= 0)
+            close(file);
+        return send_message(client, request, status, NULL);
+    }
 
     int64_t sent;
     if (!S_ISREG(about.st_mode) || wants_folder)

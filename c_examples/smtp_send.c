@@ -3,6 +3,7 @@
  * A refusal is reported with the command that was refused and the server's own words.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <sock.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,7 +92,8 @@ static int greet(void)
     return command('2', "EHLO [%s%s]", text[0] == '[' ? "IPv6:" : "", host);
 }
 
-/* A line that begins with a dot gets another one, for a lone dot ends the message. */
+/* A line that begins with a dot gets another one, for a lone dot ends the message. One that cannot be
+ * read to its end is not ended, so that the server drops it. */
 static int send_message(void)
 {
     char *line = NULL;
@@ -110,7 +112,10 @@ static int send_message(void)
                                  {.iov_base = "\r\n", .iov_len = 2}};
         sent = sock_writev(server, parts, 3);
     }
+    int error = ferror(stdin) ? errno : 0;
     free(line);
+    if (error != 0)
+        return fail(strerror(error));
     if (sent < 0 || sock_write(server, ".\r\n", 3) < 0)
         return fail(sock_last_error());
     sock_set_timeout(server, SOCK_READ, FINAL_MS);

@@ -67,7 +67,7 @@ static void *send_input(void *argument)
     sock_t s = *(sock_t *)argument;
     int peer_fd = datagrams ? -1 : sock_fd(s);
     char buffer[PIECE];
-    ssize_t size;
+    ssize_t size = 0;
 
     while ((datagrams || wait_for_input(&peer_fd)) &&
            (size = read(STDIN_FILENO, buffer, sizeof buffer)) > 0)
@@ -76,9 +76,11 @@ static void *send_input(void *argument)
             sock_cancel(s);
             return &datagrams; /* anything but NULL */
         }
+    if (size < 0)
+        fail(strerror(errno));
     if (!datagrams)
         sock_shutdown(s, SOCK_WRITE);
-    return NULL;
+    return size < 0 ? &datagrams : NULL;
 }
 
 static int64_t get(sock_t s, void *buffer, size_t size)

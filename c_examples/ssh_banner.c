@@ -1,6 +1,7 @@
 /*
  * ssh_banner: prints the line with which an SSH server introduces itself (RFC 4253, section 4.2).
  */
+#include <errno.h>
 #include <sock.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static int print_banner(sock_t server)
         if (sock_read_line(server, line, sizeof line) < 0)
             return fail(sock_last_error());
         if (strncmp(line, "SSH-", 4) == 0)
-            return puts(line) < 0;
+            return puts(line) >= 0 && fflush(stdout) == 0 ? 0 : fail(strerror(errno));
     }
     return fail("this is not an SSH server");
 }

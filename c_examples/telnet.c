@@ -3,6 +3,7 @@
  * Every option that the server offers or asks for is refused, which leaves plain text lines.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <pthread.h>
 #include <sock.h>
 #include <stdio.h>
@@ -185,7 +186,8 @@ static int talk(sock_t server, sock_t keys)
                 where = receive(where, bytes, (size_t)size, &out);
             if (half_closed)
                 out.size = 0; /* the answers come too late to be sent */
-            fflush(stdout);
+            if (fflush(stdout) != 0)
+                return fail(strerror(errno));
         }
         if (keys > 0 && out.size == 0) {
             if ((size = sock_try_read(keys, bytes, sizeof bytes)) == 0) {

@@ -97,6 +97,14 @@ def run(name, *arguments, input=b"", **more):
     return done.returncode, done.stdout, done.stderr
 
 
+def run_reading_nothing(name, *arguments):
+    """Runs an example whose standard input cannot be read: it is a folder."""
+    place = os.open(folder(), os.O_RDONLY)
+    current.callback(os.close, place)
+    done = subprocess.run([program(name), *map(str, arguments)], stdin=place, capture_output=True, timeout=LIMIT)
+    return done.returncode, done.stdout, done.stderr
+
+
 def start(command, **more):
     """Starts a process that does not outlive the case, nor do the processes that it starts."""
     more = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **more}

@@ -252,6 +252,16 @@ def smtp_tells_of_a_server_that_is_none_or_goes_away():
 
 
 @case
+def smtp_does_not_end_a_message_that_cannot_be_read():
+    seen = []
+    port, wait = smtp_peer(GOOD[:5], seen)
+    status, output, errors = run_reading_nothing("smtp_send", "127.0.0.1", port, "a@example.org", "b@example.org")
+    wait()
+    equal((status, output, seen[4]), (1, b"", b""))
+    contains(errors, b"smtp_send: ")
+
+
+@case
 def smtp_addresses_that_would_say_more_are_refused():
     for address in ("a@example.org> SIZE=1", "a\r\nRCPT TO:<x@y>", "a b", "<a>"):
         equal(run("smtp_send", "127.0.0.1", "1", address, "b@example.org")[:2], (2, b""))

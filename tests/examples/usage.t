@@ -82,6 +82,30 @@ def a_port_in_use_is_told_in_full():
 
 
 @case
+def input_that_cannot_be_read_is_told():
+    for name in ("echo_client", "sockcat"):
+        port, wait = scripted_peer(read_all)
+        status, output, errors = run_reading_nothing(name, "127.0.0.1", port)
+        wait()
+        equal((name, status, output), (name, 1, b""))
+        contains(errors, b"directory")
+
+
+@case
+def output_that_cannot_be_written_is_told():
+    greeting, page = b"SSH-2.0-x\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    for name, arguments, answer in (("echo_client", [], b"hello\n"), ("sockcat", [], greeting), ("telnet", [], greeting),
+                                    ("ssh_banner", [], greeting), ("http_get", ["/"], page)):
+        port, wait = scripted_peer(lambda peer: (peer.sendall(answer), read_all(peer)))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program(name), "127.0.0.1", str(port), *arguments], input=b"hello\n", stdout=full,
+                                  stderr=subprocess.PIPE, timeout=LIMIT)
+        wait()
+        equal((name, done.returncode), (name, 1))
+        contains(done.stderr, b"No space left")
+
+
+@case
 def names_that_are_no_names_are_refused():
     for host, port in (("256.1.1.1", "80"), ("bad host", "80"), ("127.0.0.1", "65536"), ("127.0.0.1", "-1"),
                        ("127.0.0.1", "http "), ("", "80"), ("127.0.0.1", "")):
