@@ -126,11 +126,14 @@ pub fn inherited(out: &mut [Handle]) -> Result<usize> {
 
 /// How many descriptors were passed to this process.
 fn passed() -> Result<usize> {
-    let number = |name| process::variable(name).and_then(|text| text.to_str().and_then(|text| text.parse::<u32>().ok()));
-    if number("LISTEN_PID") != Some(process::id()) || process::variable("LISTEN_FDS").is_none() {
+    let number = |name| process::variable(name, |text| std::str::from_utf8(text).ok()?.parse::<u32>().ok());
+    let (Some(owner), Some(count)) = (number(c"LISTEN_PID"), number(c"LISTEN_FDS")) else {
+        return Ok(0);
+    };
+    if owner != Some(process::id()) {
         return Ok(0);
     }
     let most = (RawFd::MAX - FIRST) as u32;
-    let count = number("LISTEN_FDS").filter(|count| *count <= most);
+    let count = count.filter(|count| *count <= most);
     count.map(|count| count as usize).ok_or(Error::invalid("LISTEN_FDS is not a number of descriptors"))
 }

@@ -196,7 +196,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(self.words())?;
         if self.errno != 0 && matches!(self.code, Code::System | Code::InvalidArgument | Code::NotSupported | Code::Access) {
-            write!(f, " ({})", std::io::Error::from_raw_os_error(self.errno))?;
+            write!(f, " ({}, error {})", Errno(self.errno), self.errno)?;
         }
         Ok(())
     }

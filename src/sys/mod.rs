@@ -44,6 +44,7 @@ pub mod socket;
 pub mod thread;
 pub mod transfer;
 
+use std::ffi::CStr;
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 // The C library's names for itself of what programs call functions of their own: those would be called in its place.
@@ -77,6 +78,17 @@ impl Errno {
     /// The error of the system call that has just failed on this thread.
     pub fn last() -> Errno {
         Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+}
+
+/// The system's own words: strerror_r(3). Unlike std's, they take no memory.
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let mut text = [0u8; 128];
+        // SAFETY: at most so many bytes are written, of which the last is a NUL.
+        unsafe { libc::strerror_r(self.0, text.as_mut_ptr().cast(), text.len()) };
+        let words = CStr::from_bytes_until_nul(&text).unwrap_or(c"");
+        words.to_bytes().utf8_chunks().try_for_each(|chunk| f.write_str(chunk.valid()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Result;
 use super::memory::boxed;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Holds the number of this process; 0 in a child that has not asked yet.
@@ -116,7 +117,11 @@ pub fn id() -> u32 {
     std::process::id()
 }
 
-/// A variable of the environment: getenv(3).
-pub fn variable(name: &str) -> Option<std::ffi::OsString> {
-    std::env::var_os(name)
+/// Looks at a variable of the environment: getenv(3). Unlike std's, this takes no memory.
+pub fn variable<T>(name: &CStr, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    // SAFETY: a NUL-terminated name.
+    let text = unsafe { libc::getenv(name.as_ptr()) };
+    // SAFETY: not null, so a NUL-terminated string, there for as long as nobody changes the environment: no program may, beside
+    // threads that look at it (attributes(7)).
+    if text.is_null() { None } else { Some(look(unsafe { CStr::from_ptr(text) }.to_bytes())) }
 }

@@ -396,6 +396,20 @@ static void a_send_without_memory_leaves_a_usable_handle(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+/* What needs no memory does without it: the system's own words for an errno, which are part of the text, and a look at the environment. */
+static void failures_and_counts_are_told_without_memory(void)
+{
+    static const fault_plan none = { .action = FAULT_MEMORY, .when = FAULT_FROM, .first = 1 };
+    char own[16];
+    snprintf(own, sizeof own, "%d", (int)getpid());
+    CHECK(setenv("LISTEN_PID", own, 1) | setenv("LISTEN_FDS", "1", 1), ==, 0);
+    fault_arm(&none);
+    CHECK(sock_from_fd(-1), ==, SOCK_EINVAL);
+    CHECK(strstr(sock_last_error(), strerror(EBADF)) != NULL, ==, 1);
+    CHECK(sock_inherited(NULL, 0), ==, 1);
+    fault_disarm();
+}
+
 /* A batch that is full of what one system call takes is continued, and what that call says is kept for the next. */
 static void a_refusal_after_a_full_batch_is_kept(void)
 {
@@ -605,6 +619,7 @@ static const test_case cases[] = {
     CASE(a_batch_that_stops_in_the_middle_counts_what_went),
     CASE(the_systems_limits_have_their_codes),
     CASE(a_send_without_memory_leaves_a_usable_handle),
+    CASE(failures_and_counts_are_told_without_memory),
     CASE(a_refusal_after_a_full_batch_is_kept),
     CASE(an_abort_that_fails_closes_all_the_same),
     CASE(a_socket_that_cannot_be_looked_at_is_not_adopted),
