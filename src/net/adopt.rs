@@ -6,13 +6,11 @@ use super::lock::lock;
 use super::options::Inherited;
 use super::poller;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::{Kind, Socket};
+use super::socket::{Kind, SOCKETS, Socket};
 use crate::sys::socket::{self as system, Family, Type};
 use crate::sys::{Errno, RawFd, descriptor, option, process};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-
-const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
 
 /// The descriptor of a socket, for a look at it.
 pub fn descriptor_of(handle: Handle) -> Result<RawFd> {

@@ -3,13 +3,11 @@
 use super::address::Address;
 use super::error::{Code, Error, Result};
 use super::registry::{self, Direction, Handle};
-use super::socket::Kind;
+use super::socket::{Kind, SOCKETS, WITH_PEER};
 use crate::sys::socket::{self as system, Family};
 use crate::sys::{Errno, option};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-
-const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
 
 pub struct Information {
     pub kind: Kind,
@@ -58,7 +56,7 @@ pub fn local_address(handle: Handle) -> Result<Address> {
 }
 
 pub fn peer_address(handle: Handle) -> Result<Address> {
-    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream, Kind::Datagram])?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(WITH_PEER)?;
     if let Some(peer) = pinned.socket().details().peer {
         return Ok(peer);
     }

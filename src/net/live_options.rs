@@ -3,7 +3,7 @@
 use super::error::{Code, Error, Result};
 use super::options;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::Kind;
+use super::socket::{Kind, SOCKETS};
 use crate::sys::option::{self, Name};
 use crate::sys::socket::Family;
 use std::ops::RangeInclusive;
@@ -87,7 +87,7 @@ pub fn get(handle: Handle, option: i32) -> Result<i64> {
 
 /// The socket, if it has such an option.
 fn find(handle: Handle, option: i32) -> Result<Pinned> {
-    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream, Kind::Listener, Kind::Datagram])?;
+    let pinned = registry::pin(handle, Direction::Write)?.expect(SOCKETS)?;
     let internet = matches!(pinned.socket().family(), Some(Family::V4 | Family::V6));
     let kind = pinned.socket().kind();
     let has = match option {

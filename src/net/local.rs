@@ -5,7 +5,7 @@ use super::error::{Code, Error, Result};
 use super::listen;
 use super::options::Options;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::Kind;
+use super::socket::{Kind, WITH_PEER};
 use super::wait::{self, Call};
 use crate::sys::address::UnixName;
 use crate::sys::descriptor::{self, Credentials};
@@ -165,8 +165,6 @@ pub fn farewell(pinned: &Pinned) {
     }
 }
 
-const CONNECTED: &[Kind] = &[Kind::Stream, Kind::Datagram];
-
 fn expect_unix(pinned: &Pinned) -> Result<()> {
     match pinned.socket().family() {
         Some(Family::Unix) => Ok(()),
@@ -176,7 +174,7 @@ fn expect_unix(pinned: &Pinned) -> Result<()> {
 
 /// Who is at the other end.
 pub fn peer_credentials(handle: Handle) -> Result<Credentials> {
-    let pinned = registry::pin(handle, Direction::Read)?.expect(CONNECTED)?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(WITH_PEER)?;
     expect_unix(&pinned)?;
     let credentials = descriptor::peer_credentials(pinned.descriptor())?;
     if credentials.uid == u32::MAX && credentials.pid == 0 {
@@ -191,7 +189,7 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
         return Err(Error::invalid("a message carries at most 253 descriptors"));
     }
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(CONNECTED)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(WITH_PEER)?;
     expect_unix(&pinned)?;
     if bytes.is_empty() && pinned.socket().kind() == Kind::Stream {
         let nothing = passed.is_empty();
@@ -222,7 +220,7 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
 /// What is there, and the descriptors that came with it; how many of those `count` says, also where something was cut.
 pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawFd], count: &mut usize) -> Result<usize> {
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(CONNECTED)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(WITH_PEER)?;
     expect_unix(&pinned)?;
     let socket = pinned.socket();
     let stream = socket.kind() == Kind::Stream;

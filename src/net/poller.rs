@@ -7,7 +7,7 @@
 use super::error::{Code, Error, Result};
 use super::lock::lock;
 use super::registry::{self, Direction, Handle, Pinned, Side};
-use super::socket::{Kind, Socket};
+use super::socket::{Kind, SOCKETS, Socket};
 use super::wait::{self, Call, NEVER, Waker};
 use super::waiters::For;
 use super::worker;
@@ -108,8 +108,6 @@ fn pin(handle: Handle) -> Result<(Pinned, Shared<Poller>)> {
     Ok((pinned, poller))
 }
 
-const WATCHABLE: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
-
 fn check_interest(interest: u32) -> Result<()> {
     if interest & !(READ | WRITE) != 0 {
         return Err(Error::invalid("the interest has other bits than SOCK_READ and SOCK_WRITE"));
@@ -123,7 +121,7 @@ pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result
         return Err(Error::invalid("a poller cannot watch itself"));
     }
     let (watching, poller) = pin(poller)?;
-    let pinned = registry::pin(handle, Direction::Read)?.expect(WATCHABLE)?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     let mut details = pinned.socket().details();
     // The closer shuts the gate before it asks whether anybody watches: it finds this, or this finds the gate shut.
     pinned.socket().watched.store(poller.generation, Ordering::Relaxed);
@@ -207,7 +205,7 @@ fn with_entry(
     work: impl FnOnce(&Poller, &Pinned, &mut Vec<Registration>, usize) -> Result<()>,
 ) -> Result<()> {
     let (_pinned, poller) = pin(poller)?;
-    let pinned = registry::pin(handle, Direction::Read)?.expect(WATCHABLE)?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     let mut details = pinned.socket().details();
     let position = details.registrations.iter().position(|registration| registration.poller == poller);
     let position = position.ok_or(Error::invalid("the poller does not watch this handle"))?;

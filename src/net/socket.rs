@@ -22,6 +22,11 @@ pub enum Kind {
     Server = 5,
 }
 
+/// The kinds that are sockets.
+pub const SOCKETS: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
+/// Those of them that have a peer, or may have.
+pub const WITH_PEER: &[Kind] = &[Kind::Stream, Kind::Datagram];
+
 /// Each time so many bytes have moved in one direction, as a power of two, a fiber lets others run.
 const BREATH: u32 = 12;
 

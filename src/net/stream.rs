@@ -7,7 +7,7 @@ use super::datagram;
 use super::error::{Code, Error, Result};
 use super::read_ahead::{Line, ReadAhead};
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::Kind;
+use super::socket::{Kind, SOCKETS, WITH_PEER};
 use super::wait::{self, Call};
 use super::worker;
 use crate::sys::datagram::Endpoint;
@@ -93,7 +93,7 @@ fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> 
 
 /// The answer to an empty buffer: 0, if the handle is good.
 fn nothing(handle: Handle, direction: Direction) -> Result<usize> {
-    registry::pin(handle, direction)?.expect(&[Kind::Stream, Kind::Datagram]).map(|_| 0)
+    registry::pin(handle, direction)?.expect(WITH_PEER).map(|_| 0)
 }
 
 #[inline]
@@ -531,7 +531,7 @@ pub fn buffered(handle: Handle) -> usize {
 }
 
 pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
-    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream, Kind::Datagram])?;
+    let pinned = registry::pin(handle, Direction::Write)?.expect(WITH_PEER)?;
     if pinned.socket().kind() == Kind::Datagram {
         // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
         system::peer_address(pinned.descriptor())?;
@@ -627,11 +627,9 @@ impl Directions {
     }
 }
 
-const TIMED: &[Kind] = &[Kind::Stream, Kind::Listener, Kind::Datagram];
-
 /// Milliseconds for each call from now on, and for those already waiting.
 pub fn set_timeout(handle: Handle, directions: Directions, milliseconds: i64) -> Result<()> {
-    let pinned = registry::pin(handle, Direction::Read)?.expect(TIMED)?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     directions.of(&pinned).for_each(|side| side.timeout.store(milliseconds, Ordering::Relaxed));
     pinned.alarm();
     Ok(())
@@ -640,7 +638,7 @@ pub fn set_timeout(handle: Handle, directions: Directions, milliseconds: i64) ->
 /// The point in time when all calls end, those already waiting too.
 pub fn set_deadline(handle: Handle, directions: Directions, from_now: i64) -> Result<()> {
     let deadline = wait::after(clock::now(), from_now);
-    let pinned = registry::pin(handle, Direction::Read)?.expect(TIMED)?;
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     directions.of(&pinned).for_each(|side| side.deadline.store(deadline, Ordering::Relaxed));
     pinned.alarm();
     Ok(())
