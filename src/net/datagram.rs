@@ -16,7 +16,7 @@ use super::options::{Options, Use};
 use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, Socket, breathe_between};
-use super::wait::{self, Call};
+use super::wait::Call;
 use crate::sys::address::interface_index;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::memory::boxed;
@@ -35,13 +35,12 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
         return Err(Error::invalid("nobody can be reached at port 0"));
     }
     let started = clock::now();
-    let until = if options.timeout_ms == 0 { wait::NEVER } else { wait::after(started, options.timeout_ms) };
     let local = match target.host {
         Host::Unix(_) => None, // its own address is one too
         _ => options.local(Protocol::Udp)?,
     };
     let family = race::wanted_family(&target, options, local.as_ref())?;
-    let mut addresses = race::candidates(&target, family, started, until)?;
+    let mut addresses = race::candidates(&target, family, started, options.end(started))?;
     if target.host == Host::Default {
         // Nothing tells whether anybody is there: the address that also reaches who listens on every one comes first.
         addresses.sort_unstable_by_key(|address| family_of(address) != Family::V4);
@@ -119,13 +118,6 @@ fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Opt
 pub fn bind(request: Request, options: &Options) -> Result<Handle> {
     options.check(Use::UdpBind)?;
     let target = request.parse(Protocol::Udp)?;
-    let unix = matches!(target.host, Host::Unix(_));
-    if !unix && (options.unix_mode != 0 || options.unix_replace != 0) {
-        return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
-    }
-    if !unix && options.family() == Some(Family::Unix) {
-        return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
-    }
     let addresses = listen::local_addresses(&target, options)?;
     let ((socket, bound), address) = listen::bind_first(&addresses, |address| {
         let socket = make(family_of(address), options)?;

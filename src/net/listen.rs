@@ -23,18 +23,20 @@ pub fn listen(request: Request, options: &Options) -> Result<Handle> {
     if let Host::Unix(name) = target.host {
         return local::listen(name, options);
     }
-    if options.unix_mode != 0 || options.unix_replace != 0 {
-        return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
-    }
-    if options.family() == Some(Family::Unix) {
-        return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
-    }
     let (socket, address) = bind_first(&local_addresses(&target, options)?, |address| listen_on(address, options))?;
     insert(socket, &address, options)
 }
 
 /// The addresses that a target to listen on stands for.
 pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
+    if !matches!(target.host, Host::Unix(_)) {
+        if options.unix_mode != 0 || options.unix_replace != 0 {
+            return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
+        }
+        if options.family() == Some(Family::Unix) {
+            return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
+        }
+    }
     let [any_v6, any_v4] = [Family::V6, Family::V4].map(|family| address::any(family, target.port));
     let mut addresses = Vec::new();
     addresses.try_reserve(2)?;

@@ -3,6 +3,7 @@
 use super::error::{Code, Error, Result};
 use super::name::{Host, Protocol, Request, Target};
 use super::socket::Kind;
+use super::wait::{NEVER, after};
 use crate::sys::option::{self, Name};
 use crate::sys::socket::Family;
 use crate::sys::{Errno, RawFd};
@@ -135,6 +136,11 @@ impl Options<'_> {
             UNIX => Some(Family::Unix),
             _ => None,
         }
+    }
+
+    /// When an open that has `started` has to be done.
+    pub fn end(&self, started: i64) -> i64 {
+        if self.timeout_ms == 0 { NEVER } else { after(started, self.timeout_ms) }
     }
 
     /// Milliseconds for the first timeout of both directions; negative: none.

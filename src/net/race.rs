@@ -38,11 +38,7 @@ pub fn resolve(request: Request, options: &Options) -> Result<Vec<Address>> {
     options.check(Use::Resolve)?;
     let target = request.parse(Protocol::Tcp)?;
     let started = clock::now();
-    in_order(candidates(&target, options.family(), started, end(options, started))?)
-}
-
-fn end(options: &Options, started: i64) -> i64 {
-    if options.timeout_ms == 0 { wait::NEVER } else { wait::after(started, options.timeout_ms) }
+    in_order(candidates(&target, options.family(), started, options.end(started))?)
 }
 
 fn open_unix(target: &Target, options: &Options) -> Result<Handle> {
@@ -51,7 +47,7 @@ fn open_unix(target: &Target, options: &Options) -> Result<Handle> {
     }
     let started = clock::now();
     let address = candidates(target, options.family(), started, wait::NEVER)?[0];
-    let socket = connect::unix(&address, options, end(options, started)).map_err(|error| {
+    let socket = connect::unix(&address, options, options.end(started)).map_err(|error| {
         let elapsed = milliseconds(clock::now() - started);
         Error::text(error.code, format_args!("{} after {elapsed} ms", error.words())).errno(Errno(error.errno))
     })?;
@@ -66,7 +62,7 @@ fn open_tcp(target: &Target, options: &Options) -> Result<Handle> {
     let plan = Plan { options, local: options.local(Protocol::Tcp)? };
     let family = wanted_family(target, options, plan.local.as_ref())?;
     let started = clock::now();
-    let until = end(options, started);
+    let until = options.end(started);
     let found;
     let literal = target.literal().filter(|address| is_wanted(address, family));
     let (addresses, resolved) = match &literal {
