@@ -77,7 +77,7 @@ $(BUILD)/tests/memcheck/%: $(BUILD)/tests/shared/%
 include $(wildcard make/*.mk)
 
 test: all ## build and run every test
-	@$(MAKE) --no-print-directory --silent --jobs=$(TEST_JOBS) $(TEST_PREREQUISITES)
+	@$(MAKE) --no-print-directory --silent $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=$(TEST_JOBS)) $(TEST_PREREQUISITES)
 	@tests/run $(TEST_JOBS) $(TAP_SCRIPTS) $(SHARED_TESTS) $(STATIC_TESTS) $(UNDER_MEMCHECK)
 
 check-repeat: all $(SHARED_TESTS) $(STATIC_TESTS) ## every C test ROUNDS times beside LOAD busy processes, to find those that fail now and then

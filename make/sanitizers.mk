@@ -45,7 +45,7 @@ check-sanitizers: ## both of these, where there are sanitizers
 check-deep-sample:: check-sanitizers-sample
 
 check-sanitizers-sample:
-	@$(WITH_SANITIZERS) $(MAKE) --jobs=2 sanitized $(SAMPLE) && $(MAKE) check-asan $(SAMPLE) && $(MAKE) check-tsan $(SAMPLE); $(WITHOUT)
+	@$(WITH_SANITIZERS) $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=2) sanitized $(SAMPLE) && $(MAKE) check-asan $(SAMPLE) && $(MAKE) check-tsan $(SAMPLE); $(WITHOUT)
 
 $(BUILD)/sanitized/%/libsock.a: FORCE
 	MAKEFLAGS= RUSTFLAGS="-Zsanitizer=$* $(if $(filter thread,$*),--cfg tsan) -Zunstable-options -Cunsafe-allow-abi-mismatch=sanitizer" \
