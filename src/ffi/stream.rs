@@ -290,7 +290,8 @@ fn check_parts(parts: &[iovec]) -> Result<()> {
 /// @param s a stream or a connected datagram socket
 /// @param buffer at least `size` bytes
 /// @param size how much at most; 0 returns 0
-/// @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_EAGAIN if nothing is there, or another thread is reading; else as sock_read
+/// @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_EAGAIN if nothing is there, or another thread
+///         is reading; else as sock_read
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
