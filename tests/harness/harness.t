@@ -18,6 +18,14 @@ summary() {
 sums_up_with_the_reason() {
     summary | grep -A2 '^failed: .*fails_a_check$' | grep -q ' -1 (SOCK_EINVAL) against 5$'
 }
+ends_too_early() { # a program that plans two tests, runs one, and ends as if all were well
+    folder=$(mktemp -d)
+    printf '#!/bin/sh\necho 1..2\necho ok 1 - the first\n' >"$folder/program.t"
+    chmod +x "$folder/program.t"
+    BUILD=$folder/build tests/run 1 "$folder/program.t" 2>&1 | tail -n 1
+    rm -r "$folder"
+}
+sees_that_a_plan_is_not_kept() { [ "$(ends_too_early)" = '1 passed, 1 failed, 0 skipped' ]; }
 parts() { # TARGET...: the last line of tests/parts for targets of this makefile
     folder=$(mktemp -d)
     cat >"$folder/makefile" <<'END'
@@ -56,6 +64,7 @@ check 'the cases can be listed' lists_the_cases
 check 'a case can be run alone' runs_one_case
 check 'a case that does not exist is no success' knows_no_such_case
 check 'the summary shows why a case failed' sums_up_with_the_reason
+check 'a plan that is not kept is a failure' sees_that_a_plan_is_not_kept
 check 'the parts of a long run are summed up, with those that fail' sums_up_the_parts
 check 'a part that ends without a word is a failure' a_part_that_breaks_is_a_failure
 done_testing
