@@ -194,7 +194,7 @@ fn service_port(service: &[u8], protocol: Protocol) -> Result<u16> {
     let mut name = [0; LONGEST_SERVICE + 1];
     name[..service.len()].copy_from_slice(service);
     let name = CStr::from_bytes_until_nul(&name).map_err(|_| Error::new(Code::Internal))?;
-    names::service_port(name, protocol.name())
+    names::service_port(name, protocol.name())?
         .ok_or_else(|| Error::text(Code::NoService, format_args!("no such service: {}", shown(service))))
 }
 

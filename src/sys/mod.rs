@@ -79,6 +79,17 @@ impl Errno {
     pub fn last() -> Errno {
         Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
+
+    /// Forgets it, before a call that sets errno without saying so.
+    fn forget() {
+        // SAFETY: the address of this thread's errno, which is always valid.
+        unsafe { *libc::__errno_location() = 0 };
+    }
+
+    /// Whether descriptors have run out: the process's or the system's.
+    fn is_lack_of_descriptors(self) -> bool {
+        matches!(self, Errno::EMFILE | Errno::ENFILE)
+    }
 }
 
 /// The system's own words: strerror_r(3). Unlike std's, they take no memory.

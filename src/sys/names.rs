@@ -1,8 +1,8 @@
 //! The system's databases of names: getaddrinfo(3) and getservbyname(3).
 
-use super::Errno;
 use super::address::{Address, Raw};
 use super::socket::{Family, Type};
+use super::{Errno, Result};
 use std::ffi::CStr;
 use std::net::SocketAddr;
 
@@ -11,6 +11,17 @@ use std::net::SocketAddr;
 pub struct ResolverError {
     pub code: i32,
     pub errno: i32,
+}
+
+impl ResolverError {
+    /// The C library also calls a name unknown that it had no descriptors to look up with. Only errno shows that.
+    fn new(code: i32, errno: Errno) -> ResolverError {
+        match code {
+            _ if errno.is_lack_of_descriptors() => ResolverError { code: EAI_SYSTEM, errno: errno.0 },
+            EAI_SYSTEM => ResolverError { code, errno: errno.0 },
+            _ => ResolverError { code, errno: 0 },
+        }
+    }
 }
 
 pub use libc::{EAI_FAMILY, EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SERVICE, EAI_SOCKTYPE, EAI_SYSTEM};
@@ -24,17 +35,17 @@ pub fn resolver_text(code: i32) -> &'static CStr {
 }
 
 /// The addresses of a name, in the resolver's order (RFC 6724). Blocks for as long as the resolver likes: seconds, or minutes.
-pub fn resolve(host: &CStr, family: Option<Family>) -> Result<Vec<SocketAddr>, ResolverError> {
+pub fn resolve(host: &CStr, family: Option<Family>) -> std::result::Result<Vec<SocketAddr>, ResolverError> {
     // SAFETY: all zeros is a valid addrinfo.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_family = family.map_or(libc::AF_UNSPEC, |family| family as i32);
     hints.ai_socktype = Type::Stream as i32;
     let mut list = std::ptr::null_mut();
+    Errno::forget();
     // SAFETY: a NUL-terminated name, valid hints, and a place for the list.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), std::ptr::null(), &hints, &mut list) };
     if code != 0 {
-        let errno = if code == EAI_SYSTEM { Errno::last().0 } else { 0 };
-        return Err(ResolverError { code, errno });
+        return Err(ResolverError::new(code, Errno::last()));
     }
     let mut addresses = Vec::new();
     let mut next = list;
@@ -59,8 +70,9 @@ pub fn resolve(host: &CStr, family: Option<Family>) -> Result<Vec<SocketAddr>, R
     Ok(addresses)
 }
 
-/// The port of a service: getservbyname_r(3). `protocol` is "tcp" or "udp".
-pub fn service_port(service: &CStr, protocol: &CStr) -> Option<u16> {
+/// The port of a service: getservbyname_r(3). `protocol` is "tcp" or "udp". None: there is no such service. An error where there were
+/// no descriptors to look it up with.
+pub fn service_port(service: &CStr, protocol: &CStr) -> Result<Option<u16>> {
     // SAFETY: all zeros is a valid servent.
     let mut entry: libc::servent = unsafe { std::mem::zeroed() };
     let mut buffer = [0 as libc::c_char; 2048];
@@ -69,10 +81,13 @@ pub fn service_port(service: &CStr, protocol: &CStr) -> Option<u16> {
     let result = unsafe {
         getservbyname_r(service.as_ptr(), protocol.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found)
     };
-    if result != 0 || found.is_null() {
-        return None;
+    if Errno(result).is_lack_of_descriptors() {
+        return Err(Errno(result));
     }
-    Some(u16::from_be(entry.s_port as u16))
+    if result != 0 || found.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(u16::from_be(entry.s_port as u16)))
 }
 
 // The libc crate does not declare it.

@@ -73,6 +73,33 @@ static void whatever_makes_a_descriptor_reports_the_limit(void)
     raw_close(listener);
 }
 
+static int64_t resolve_now(void) { return sock_resolve("localhost", "80", NULL, NULL, 0); }
+static int64_t open_name_now(void) { return close_if_open(sock_open("localhost", port_text(some_port), SOCK_OPTIONS(.family = SOCK_IPV4))); }
+static int64_t listen_name_now(void) { return close_if_open(sock_listen("localhost", "0", NULL)); }
+static int64_t service_now(void) { return close_if_open(sock_udp_open("127.0.0.1", "domain", NULL)); }
+
+/* The resolver opens files and sockets. Without descriptors it calls every name unknown, which is no verdict on the name. */
+static void without_descriptors_no_name_is_called_unknown(void)
+{
+    struct {
+        const char *name;
+        int64_t (*run)(void);
+    } users[] = { { "resolve", resolve_now }, { "open", open_name_now }, { "listen", listen_name_now }, { "service", service_now } };
+    int listener = raw_listen(&some_port);
+    for (size_t i = 0; i < sizeof users / sizeof *users; i++) {
+        context("%s", users[i].name);
+        if (users[i].run() < 0) skip("this system has no such %s: %s", users[i].name, sock_last_error());
+        leave_room_for(0);
+        for (int again = 0; again < 3; again++) {
+            CHECK(users[i].run(), ==, SOCK_ELIMIT);
+            CHECK(sock_last_errno(), ==, EMFILE);
+        }
+        give_room();
+        CHECK(users[i].run(), >=, 0);
+    }
+    raw_close(listener);
+}
+
 /* A pair needs two descriptors; with room for one, it makes none. */
 static void half_a_pair_is_not_made(void)
 {
@@ -202,6 +229,7 @@ static void as_many_handles_as_descriptors(void)
 
 static const test_case cases[] = {
     CASE(whatever_makes_a_descriptor_reports_the_limit),
+    CASE(without_descriptors_no_name_is_called_unknown),
     CASE(half_a_pair_is_not_made),
     CASE(accept_waits_for_a_descriptor),
     CASE(accept_goes_on_as_soon_as_there_is_a_descriptor),
