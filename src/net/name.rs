@@ -80,6 +80,9 @@ impl Request<'_> {
             }
             return Ok(Target { host: Host::Unix(unix_name(path)?), port: 0 });
         }
+        if host.is_some_and(|host| host.contains(&b'/')) {
+            return Err(Error::invalid("the host has a slash: it is a host alone, not a URL; a unix socket is unix:PATH"));
+        }
         match (host, self.port.map(CStr::to_bytes)) {
             (None, None) => Err(Error::invalid("neither host nor port")),
             (None, Some(port)) => Ok(Target { host: Host::Default, port: parse_port(port, service)? }),

@@ -142,6 +142,15 @@ static void a_port_given_twice_is_told(void)
         expect_words(sock_open(others[i], "80", NULL), "is not an IPv6 address");
 }
 
+static void a_url_or_a_path_for_a_host_is_told(void)
+{
+    const char *hosts[] = { "http://localhost", "http://127.0.0.1/index.html", "localhost/", "/run/my.sock" };
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        expect_words(sock_open(hosts[i], "80", NULL), "has a slash");
+        expect_words(sock_open(hosts[i], NULL, NULL), "unix:PATH");
+    }
+}
+
 static void names_and_labels_have_limits(void)
 {
     size_t lengths[] = { 254, 255, 256, 1024, 1 << 20 };
@@ -462,6 +471,7 @@ static const test_case cases[] = {
     CASE(impossible_sizes_are_refused),
     CASE(what_only_looks_like_an_address_is_refused),
     CASE(a_port_given_twice_is_told),
+    CASE(a_url_or_a_path_for_a_host_is_told),
     CASE(names_and_labels_have_limits),
     CASE(ports_are_numbers_from_0_to_65535_or_known_names),
     CASE(port_0_is_for_listening_only),
