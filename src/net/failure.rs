@@ -2,7 +2,7 @@
 //! transfer came that failed.
 
 use super::address::Text;
-use super::error::{Code, Detail, Error};
+use super::error::{Code, Detail, Error, name};
 use super::information;
 use super::log::{self, Level};
 use super::registry::Handle;
@@ -104,6 +104,10 @@ pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
 
 /// The same for a call on a handle, which is named by its peer's address, or its own.
 pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
+    if let (Code::BadHandle, Some(code)) = (error.code, passed_on(handle)) {
+        let told = format_args!("not a live handle, but what a call that failed returned: {code}");
+        return record(operation, None, &Error::text(error.code, told));
+    }
     // What a loop of sock_try_ calls meets all the time costs no look-up, and a handle that is busy is not made busier.
     if matches!(error.code, Code::WouldBlock | Code::BadHandle | Code::Closed | Code::Busy) {
         return record(operation, None, error);
@@ -112,6 +116,12 @@ pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
         Some(address) => record(operation, Some(&Text(&address)), error),
         None => record(operation, None, error),
     }
+}
+
+/// The name of the code that stands in place of a handle, where a program did not look whether it got one: there lies the cause.
+fn passed_on(handle: Handle) -> Option<&'static str> {
+    let code = name(handle);
+    if handle < 0 && code != name(i64::MIN) { code.to_str().ok() } else { None }
 }
 
 /// What a transfer that has failed, and has just been recorded, did move.

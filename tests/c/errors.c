@@ -124,6 +124,21 @@ static void success_leaves_the_last_failure_alone(void)
     CHECK(strncmp(sock_last_error(), "close", 5), ==, 0);
 }
 
+/* A program that did not look whether it got a handle is told why it did not. */
+static void a_code_in_place_of_a_handle_is_named(void)
+{
+    char byte;
+    CHECK(sock_accept(sock_listen("192.0.2.1", "0", NULL)), ==, SOCK_EHANDLE);
+    CHECK(strcmp(sock_last_error(), "accept: not a live handle, but what a call that failed returned: SOCK_EADDRNOTAVAIL"), ==, 0);
+    CHECK(sock_read(SOCK_ECONNREFUSED, &byte, 1), ==, SOCK_EHANDLE);
+    CHECK(strstr(sock_last_error(), "SOCK_ECONNREFUSED") != NULL, ==, true);
+    const sock_t others[] = { 0, 1, -7, INT64_MIN, INT64_MAX };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        CHECK(sock_read(others[i], &byte, 1), ==, SOCK_EHANDLE);
+        CHECK(strcmp(sock_last_error(), "read: not a live handle"), ==, 0);
+    }
+}
+
 /* Only a failing transfer changes the count. */
 static void the_count_is_that_of_the_last_failing_transfer(void)
 {
@@ -180,6 +195,7 @@ static const test_case cases[] = {
     CASE(before_any_failure_there_is_no_text),
     CASE(the_text_names_operation_target_and_cause),
     CASE(success_leaves_the_last_failure_alone),
+    CASE(a_code_in_place_of_a_handle_is_named),
     CASE(the_count_is_that_of_the_last_failing_transfer),
     CASE(a_long_culprit_is_cut_not_overrun),
     CASE(errno_is_not_part_of_the_interface),
