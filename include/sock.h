@@ -450,8 +450,8 @@ typedef struct sock_options {
      */
     int64_t timeout_ms;
     /**
-     * Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 or
-     * SOCK_FOREVER = no limit.
+     * Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to what it accepts, and its
+     * own sock_accept keeps to it; sock_serve waits for clients without a limit. 0 or SOCK_FOREVER = no limit.
      */
     int64_t io_timeout_ms;
     /**
@@ -857,6 +857,8 @@ int sock_address_parse(const char *host,
  * The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
  * an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.
  *
+ * sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port` NULL.
+ *
  * @param address not NULL
  * @param text receives the text and a NUL; at most `size` bytes are written
  * @param size of `text`; SOCK_ADDRESS_TEXT is always enough
@@ -894,7 +896,7 @@ int sock_address_equal(const struct sock_address *a, const struct sock_address *
  * Resolves a name to addresses, as sock_open does before it connects.
  *
  * @param host as for sock_open; NULL is the loopback
- * @param port 0…65535 or a service name; NULL as for sock_open
+ * @param port 0…65535 or a service name, "0" where only the hosts matter; NULL as for sock_open
  * @param options `family` and `timeout_ms`, or NULL
  * @param out receives at most `capacity` addresses, each once, in the order in which sock_open would try them
  * @param capacity of `out`; 0 only counts
@@ -954,7 +956,7 @@ int sock_peer_address(sock_t s,
  *         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
  *         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
  *
- * Blocks at most `timeout_ms`; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
+ * Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
  */
 sock_t sock_open(const char *host,
                  const char *port,
@@ -1361,7 +1363,7 @@ int64_t sock_send_to(sock_t s,
  *        nothing can be sent to
  * @return its length; 0 for an empty datagram; SOCK_ETRUNC if it was longer than `size`: the buffer is filled,
  *         sock_last_count tells how many bytes are in it, and the rest of the datagram is gone; SOCK_ECONNREFUSED on a
- *         connected socket, once for each time that the peer's machine refused a datagram; SOCK_ETIMEDOUT, SOCK_ECANCELED,
+ *         connected socket, once for all datagrams that the peer's machine refused since the last call; SOCK_ETIMEDOUT, SOCK_ECANCELED,
  *         SOCK_ECLOSED
  *
  * Blocks until its timeout or deadline; any thread, several at once: each datagram goes to one of them. recvfrom(2).
@@ -1506,7 +1508,7 @@ int64_t sock_recv_fds(sock_t s,
  * The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not be used, closed or adopted
  * again. A blocking descriptor stays in blocking mode for whoever shares the open file; calls here keep to their deadlines
  * all the same. Only accepting, sock_send_file and sock_relay need the open file in non-blocking mode: it is put back on
- * sock_close and sock_release_fd.
+ * sock_close and sock_release_fd. A unix path that the socket is bound to stays when the handle is closed.
  *
  * @param fd the descriptor
  * @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no
@@ -1520,7 +1522,8 @@ sock_t sock_from_fd(int fd);
  * The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the library does not have.
  *
  * It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign loop must look at
- * sock_buffered too. What reads from it, or changes its modes, does so behind the library's back.
+ * sock_buffered too. What reads from it, or changes its modes, does so behind the library's back. It is non-blocking, unless
+ * it was adopted otherwise: a program that is to have it as its standard input needs it blocking.
  *
  * @param s a stream, listener or datagram socket
  * @return the descriptor, >= 0

@@ -78,6 +78,8 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
 /// The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
 /// an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.
 ///
+/// sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port` NULL.
+///
 /// @param address not NULL
 /// @param text receives the text and a NUL; at most `size` bytes are written
 /// @param size of `text`; SOCK_ADDRESS_TEXT is always enough
@@ -134,7 +136,7 @@ pub unsafe extern "C" fn sock_address_equal(a: *const sock_address, b: *const so
 /// Resolves a name to addresses, as sock_open does before it connects.
 ///
 /// @param host as for sock_open; NULL is the loopback
-/// @param port 0…65535 or a service name; NULL as for sock_open
+/// @param port 0…65535 or a service name, "0" where only the hosts matter; NULL as for sock_open
 /// @param options `family` and `timeout_ms`, or NULL
 /// @param out receives at most `capacity` addresses, each once, in the order in which sock_open would try them
 /// @param capacity of `out`; 0 only counts

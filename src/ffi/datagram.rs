@@ -130,7 +130,7 @@ pub unsafe extern "C" fn sock_send_to(s: sock_t, data: *const c_void, size: usiz
 ///        nothing can be sent to
 /// @return its length; 0 for an empty datagram; SOCK_ETRUNC if it was longer than `size`: the buffer is filled,
 ///         sock_last_count tells how many bytes are in it, and the rest of the datagram is gone; SOCK_ECONNREFUSED on a
-///         connected socket, once for each time that the peer's machine refused a datagram; SOCK_ETIMEDOUT, SOCK_ECANCELED,
+///         connected socket, once for all datagrams that the peer's machine refused since the last call; SOCK_ETIMEDOUT, SOCK_ECANCELED,
 ///         SOCK_ECLOSED
 ///
 /// Blocks until its timeout or deadline; any thread, several at once: each datagram goes to one of them. recvfrom(2).

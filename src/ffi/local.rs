@@ -98,7 +98,7 @@ pub unsafe extern "C" fn sock_recv_fds(
 /// The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not be used, closed or adopted
 /// again. A blocking descriptor stays in blocking mode for whoever shares the open file; calls here keep to their deadlines
 /// all the same. Only accepting, sock_send_file and sock_relay need the open file in non-blocking mode: it is put back on
-/// sock_close and sock_release_fd.
+/// sock_close and sock_release_fd. A unix path that the socket is bound to stays when the handle is closed.
 ///
 /// @param fd the descriptor
 /// @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no
@@ -113,7 +113,8 @@ pub extern "C" fn sock_from_fd(fd: c_int) -> sock_t {
 /// The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the library does not have.
 ///
 /// It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign loop must look at
-/// sock_buffered too. What reads from it, or changes its modes, does so behind the library's back.
+/// sock_buffered too. What reads from it, or changes its modes, does so behind the library's back. It is non-blocking, unless
+/// it was adopted otherwise: a program that is to have it as its standard input needs it blocking.
 ///
 /// @param s a stream, listener or datagram socket
 /// @return the descriptor, >= 0

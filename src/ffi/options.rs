@@ -73,8 +73,8 @@ pub struct sock_options {
     pub nodelay: c_int,
     /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no limit. Open, UDP open, resolve.
     pub timeout_ms: i64,
-    /// Milliseconds: the first value of sock_set_timeout for both directions; a listener hands it to what it accepts. 0 or
-    /// SOCK_FOREVER = no limit.
+    /// Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to what it accepts, and its
+    /// own sock_accept keeps to it; sock_serve waits for clients without a limit. 0 or SOCK_FOREVER = no limit.
     pub io_timeout_ms: i64,
     /// Milliseconds before the next address is tried while the last one has not answered (RFC 8305). 0 = 250; values outside
     /// 10…2000 become the nearer of these. Open.

@@ -30,7 +30,7 @@ use std::ffi::{c_char, c_int, c_void};
 ///         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
 ///         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
 ///
-/// Blocks at most `timeout_ms`; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
+/// Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_open(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
