@@ -24,7 +24,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   asio::ip::tcp::socket socket_;
-  std::array<char, 4096> room_;
+  std::array<char, ROOM> room_;
 };
 
 static void accept_next(asio::ip::tcp::acceptor &acceptor) {

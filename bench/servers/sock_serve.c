@@ -4,7 +4,7 @@
 #include <string.h>
 
 static void echo(sock_t connection, void *context) {
-  char room[4096];
+  char room[ROOM];
   int64_t got;
   (void)context;
   while ((got = sock_read(connection, room, sizeof room)) > 0) {
