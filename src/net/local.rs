@@ -183,18 +183,25 @@ pub fn peer_credentials(handle: Handle) -> Result<Credentials> {
     Ok(credentials)
 }
 
+/// Whether it is a unix stream, and not a unix datagram socket. Fails for what is neither.
+fn is_unix_stream(handle: Handle) -> Result<bool> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(WITH_PEER)?;
+    expect_unix(&pinned)?;
+    Ok(pinned.socket().kind() == Kind::Stream)
+}
+
 /// All of `bytes`, with `passed` traveling with the first of them.
 pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Result<usize> {
     if passed.len() > descriptor::MOST {
         return Err(Error::invalid("a message carries at most 253 descriptors"));
     }
-    let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(WITH_PEER)?;
-    expect_unix(&pinned)?;
-    if bytes.is_empty() && pinned.socket().kind() == Kind::Stream {
+    if bytes.is_empty() && is_unix_stream(handle)? {
         let nothing = passed.is_empty();
         return if nothing { Ok(0) } else { Err(Error::invalid("on a stream descriptors travel with at least one byte")) };
     }
+    let mut call = Call::new();
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(WITH_PEER)?;
+    expect_unix(&pinned)?;
     pinned.socket().check_fatal()?;
     let mut done = 0;
     loop {
@@ -219,14 +226,14 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
 
 /// What is there, and the descriptors that came with it; how many of those `count` says, also where something was cut.
 pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawFd], count: &mut usize) -> Result<usize> {
+    if buffer.is_empty() && is_unix_stream(handle)? {
+        return Ok(0);
+    }
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(WITH_PEER)?;
     expect_unix(&pinned)?;
     let socket = pinned.socket();
     let stream = socket.kind() == Kind::Stream;
-    if stream && buffer.is_empty() {
-        return Ok(0);
-    }
     if stream && socket.buffered() > 0 {
         return Ok(socket.with_read_ahead(|ahead| ahead.take(buffer)));
     }

@@ -38,6 +38,9 @@ fn buffer() -> Result<Vec<u8>> {
 pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<u64>) -> Result<u64> {
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
+    if size == Some(0) {
+        return registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream]).map(|_| 0);
+    }
     pinned.socket().check_fatal()?;
     let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(u64::MAX), done: 0 };
     let result = sending.run();

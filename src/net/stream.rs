@@ -91,7 +91,7 @@ fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> 
     receive_when_ready(&pinned, &mut Call::new(), || size, |descriptor| system::receive(descriptor, buffer, 0))
 }
 
-/// The answer to an empty buffer: 0, if the handle is good.
+/// The answer to an empty buffer: 0, if the handle is good. It waits for nobody's turn.
 fn nothing(handle: Handle, direction: Direction) -> Result<usize> {
     registry::pin(handle, direction)?.expect(WITH_PEER).map(|_| 0)
 }
@@ -388,6 +388,9 @@ pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
 
 #[cold]
 fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    if bytes.is_empty() {
+        return nothing(handle, Direction::Write);
+    }
     if is_datagram(handle) {
         return datagram::send_to(handle, bytes, &Endpoint::NONE);
     }
@@ -464,12 +467,14 @@ fn send_all(
 }
 
 /// All of `parts`, in order.
+    if size == 0 && !is_datagram(handle) {
+        return nothing(handle, Direction::Write);
+    }
 pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
     let mut call = Call::new();
     let size = parts.iter().map(|part| part.len()).sum();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
     match pinned.socket().kind() {
-        Kind::Stream if size == 0 => return Ok(0),
         Kind::Stream => {}
         Kind::Datagram => return datagram::write_parts(&pinned, &mut call, parts),
         _ => return Err(Error::new(Code::WrongKind)),
@@ -494,7 +499,7 @@ pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
 #[inline]
 pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
     let Some(pinned) = registry::pin_alone(handle, Direction::Write) else {
-        return try_write_pinned(registry::try_pin_for_turn(handle, Direction::Write)?, bytes);
+        return try_write_in_turn(handle, bytes);
     };
     let socket = pinned.socket();
     if !socket.flows() || bytes.is_empty() {
@@ -507,6 +512,14 @@ pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
             Ok(length)
         }
         Err(errno) => Err(pinned.transfer_error(errno)),
+#[cold]
+fn try_write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
+    if bytes.is_empty() && !is_datagram(handle) {
+        return nothing(handle, Direction::Write);
+    }
+    try_write_pinned(registry::try_pin_for_turn(handle, Direction::Write)?, bytes)
+}
+
     }
 }
 

@@ -440,6 +440,40 @@ static void a_socket_works_whatever_its_blocking_mode(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+static void asking_for_nothing_waits_for_nobody(make_pair make)
+{
+    static char data[8 << 20];
+    sock_t pair[2];
+    char byte;
+    struct iovec nothing = { NULL, 0 };
+    make(pair);
+    fill(pair[0]);
+    call reader, writer = { .run = call_write, .socket = pair[0], .buffer = data, .size = sizeof data };
+    start_reader(&reader, pair[0], &byte);
+    call_start(&writer);
+    call_wait_asleep(&writer);
+    CHECK(sock_read(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_readv(pair[0], &nothing, 1), ==, 0);
+    CHECK(sock_try_read(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_read_line(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_write(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_writev(pair[0], &nothing, 1), ==, 0);
+    CHECK(sock_try_write(pair[0], NULL, 0), ==, 0);
+    CHECK(sock_send_file(pair[0], STDIN_FILENO, 0, 0), ==, 0);
+    sock_info info = { .size = sizeof info };
+    CHECK(sock_get_info(pair[0], &info), ==, 0);
+    if (info.family == SOCK_UNIX) {
+        size_t count;
+        CHECK(sock_recv_fds(pair[0], NULL, 0, NULL, 0, &count), ==, 0);
+        CHECK(sock_send_fds(pair[0], NULL, 0, NULL, 0), ==, 0);
+    }
+    CHECK(sock_close(pair[0]), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+    CHECK(call_join(&writer), ==, SOCK_ECLOSED);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(asking_for_nothing_waits_for_nobody)
+
 static const test_case cases[] = {
     BOTH_CASES(read_returns_what_is_there),
     BOTH_CASES(read_stays_within_its_buffer),
@@ -460,5 +494,6 @@ static const test_case cases[] = {
     CASE(a_writer_waits_through_the_peers_half_close),
     BOTH_CASES(printf_writes_formatted_text),
     CASE(a_socket_works_whatever_its_blocking_mode),
+    BOTH_CASES(asking_for_nothing_waits_for_nobody),
 };
 TEST_MAIN(cases)
