@@ -3,7 +3,7 @@
 use super::error::{Code, Error, Result};
 use super::lock::lock;
 use super::read_ahead::ReadAhead;
-use super::registry::Pinned;
+use super::registry::{Direction, Pinned};
 use super::worker::Reactor;
 use crate::sys::address::Address;
 use crate::sys::shared::Shared;
@@ -262,6 +262,10 @@ impl Socket {
         self.kind() == Kind::Stream && (family == Family::V4 as u8 || family == Family::V6 as u8)
     }
 
+    pub fn is_unix_stream(&self) -> bool {
+        self.kind() == Kind::Stream && self.family() == Some(Family::Unix)
+    }
+
     /// Whether it is a stream that no error has ended.
     #[inline]
     pub fn flows(&self) -> bool {
@@ -293,6 +297,15 @@ impl Pinned {
         if errno == Errno::EAGAIN {
             return Error::new(Code::WouldBlock);
         }
+        let socket = self.socket();
+        // What recv(2) says of a unix stream that was never connected.
+        let unconnected = errno == Errno::EINVAL && self.direction() == Direction::Read && socket.is_unix_stream();
+        let errno = match (errno, socket.fatal.load(Ordering::Relaxed)) {
+            _ if unconnected => Errno::ENOTCONN,
+            // The kernel has told the reason to another call.
+            (Errno::EPIPE, fatal) if fatal != 0 => Errno(fatal),
+            _ => errno,
+        };
         let fatal = matches!(
             errno,
             Errno::ECONNRESET
@@ -302,7 +315,6 @@ impl Pinned {
                 | Errno::EHOSTUNREACH
                 | Errno::ENETUNREACH
         );
-        let socket = self.socket();
         if socket.kind() == Kind::Stream {
             if fatal {
                 socket.fatal.store(errno.0, Ordering::Relaxed);

@@ -474,6 +474,28 @@ static void asking_for_nothing_waits_for_nobody(make_pair make)
 }
 OVER_BOTH(asking_for_nothing_waits_for_nobody)
 
+/* recv(2) has other words for it on unix sockets. Writing to a TCP socket is SOCK_EPIPE, as send(2) says. */
+static void a_socket_that_was_never_connected_says_so(void)
+{
+    int families[] = { AF_INET, AF_INET6, AF_UNIX };
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        char buffer[4] = { 0 };
+        struct iovec part = { buffer, 1 };
+        context("family %d", families[i]);
+        sock_t s = sock_from_fd(socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0));
+        CHECK(s, >, 0);
+        CHECK(sock_read(s, buffer, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_read_exact(s, buffer, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_read_line(s, buffer, sizeof buffer), ==, SOCK_ENOTCONN);
+        CHECK(sock_readv(s, &part, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_peek(s, buffer, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_try_read(s, buffer, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_write(s, buffer, 1), ==, families[i] == AF_UNIX ? SOCK_ENOTCONN : SOCK_EPIPE);
+        CHECK(sock_read(s, buffer, 1), ==, SOCK_ENOTCONN);
+        CHECK(sock_finish(s, 1000), ==, SOCK_ENOTCONN);
+    }
+}
+
 static const test_case cases[] = {
     BOTH_CASES(read_returns_what_is_there),
     BOTH_CASES(read_stays_within_its_buffer),
@@ -495,5 +517,6 @@ static const test_case cases[] = {
     BOTH_CASES(printf_writes_formatted_text),
     CASE(a_socket_works_whatever_its_blocking_mode),
     BOTH_CASES(asking_for_nothing_waits_for_nobody),
+    CASE(a_socket_that_was_never_connected_says_so),
 };
 TEST_MAIN(cases)
