@@ -95,6 +95,14 @@ impl Sending<'_> {
     /// What sendfile cannot take: pipes, sockets, terminals.
     fn copy(&mut self) -> Result<()> {
         let mut buffer = buffer()?;
+        // Found out before waiting for something to come.
+        if let (Some(offset), Err(Errno::ESPIPE)) = (self.offset, transfer::read(self.file, self.offset, &mut [])) {
+            if offset > 0 {
+                return Err(Error::invalid("the file cannot be read at an offset").errno(Errno::ESPIPE));
+            }
+            // What has no positions is at its beginning wherever it stands.
+            self.offset = None;
+        }
         while self.left > 0 {
             let size = self.left.min(buffer.len() as u64) as usize;
             let length = self.read(&mut buffer[..size])?;
@@ -129,9 +137,6 @@ impl Sending<'_> {
                     return Ok(length);
                 }
                 Err(Errno::EAGAIN) => {}
-                // What has no positions is at its beginning wherever it stands.
-                Err(Errno::ESPIPE) if self.offset == Some(0) => self.offset = None,
-                Err(Errno::ESPIPE) => return Err(Error::invalid("the file cannot be read at an offset").errno(Errno::ESPIPE)),
                 Err(Errno::EBADF) => return Err(not_open()),
                 // Not the socket's error, whatever its number means there.
                 Err(errno) => return Err(Error::with(Code::System, "the file could not be read").errno(errno)),

@@ -300,6 +300,13 @@ static void bad_arguments_are_refused(void)
     CHECK(sock_send_file(pair[0], fd, INT64_MAX, INT64_MAX), ==, SOCK_EINVAL);
     CHECK(sock_send_file(listener, fd, 0, -1), ==, SOCK_ETYPE);
     CHECK(sock_send_file(0, fd, 0, -1), ==, SOCK_EHANDLE);
+    /* found out before anything comes through the pipe */
+    int ends[2];
+    CHECK(pipe(ends), ==, 0);
+    CHECK(sock_set_timeout(pair[0], SOCK_WRITE, 5000), ==, 0);
+    CHECK(sock_send_file(pair[0], ends[0], 7, -1), ==, SOCK_EINVAL);
+    raw_close(ends[0]);
+    raw_close(ends[1]);
     CHECK(sock_set_timeout(pair[1], SOCK_READ, 0), ==, 0);
     char byte;
     CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT); /* nothing was sent */
