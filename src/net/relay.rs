@@ -172,6 +172,8 @@ pub fn relay(one: Handle, other: Handle) -> Result<u64> {
 fn run(flows: &mut [Flow; 2], call: &mut Call) -> Result<()> {
     let quiet = NoPipeSignal::new();
     loop {
+    // What ends the call may happen to either stream in any direction, also in one that is done with.
+    let all = [flows[0].from, flows[0].to, flows[1].from, flows[1].to];
         let before = flows[0].moved + flows[1].moved;
         flows[0].advance(&quiet)?;
         flows[1].advance(&quiet)?;
@@ -180,7 +182,7 @@ fn run(flows: &mut [Flow; 2], call: &mut Call) -> Result<()> {
             call.restart();
         }
         let busy = flows.iter().any(|flow| flow.needs == Needs::Time);
-        let wait = |call: &mut Call, sides: &[&Pinned]| if busy { call.breathe(sides) } else { call.any(sides) };
+        let wait = |call: &mut Call, sides: &[&Pinned]| if busy { call.breathe(&all) } else { call.any(sides, &all) };
         match [flows[0].side(), flows[1].side()] {
             [Some(one), Some(other)] => wait(call, &[one, other])?,
             [Some(one), None] | [None, Some(one)] => wait(call, &[one])?,

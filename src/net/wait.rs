@@ -404,8 +404,8 @@ impl Call {
     }
 
     /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first timeout or deadline
-    /// of any ends it.
-    pub fn any(&mut self, sides: &[&Pinned]) -> Result<()> {
+    /// of all whom it `concerns` ends it, and so does closing or canceling one of them.
+    pub fn any(&mut self, sides: &[&Pinned], concerns: &[&Pinned]) -> Result<()> {
         const TWO: usize = 2;
         let mut watches = [const { Watch::new(-1, 0) }; TWO];
         let mut seen = [0; TWO];
@@ -417,9 +417,10 @@ impl Call {
         if worker::in_fiber() {
             poll_until(&mut watches[..count], 0)?;
             // Where something is always ready, nothing else would notice a close, or let others go on.
-            return if watches.iter().any(Watch::ready) { self.breathe(sides) } else { self.any_stirred(sides, &seen[..count]) };
+            let ready = watches.iter().any(Watch::ready);
+            return if ready { self.breathe(concerns) } else { self.any_stirred(sides, &seen[..count], concerns) };
         }
-        self.until_ready(sides, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
+        self.until_ready(concerns, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
     }
 
     /// Fails if the call may not go on, on any of its handles; lets others go on first.
@@ -453,11 +454,11 @@ impl Call {
         }
     }
 
-    fn any_stirred(&mut self, sides: &[&Pinned], seen: &[u64]) -> Result<()> {
+    fn any_stirred(&mut self, sides: &[&Pinned], seen: &[u64], concerns: &[&Pinned]) -> Result<()> {
         let waker = Waker::current()?;
-        let _places = Places::take(&waker, sides)?;
+        let _places = Places::take(&waker, concerns)?;
         loop {
-            let end = self.check_all(sides)?;
+            let end = self.check_all(concerns)?;
             sides.iter().try_for_each(|pinned| worker::register(pinned))?;
             let news =
                 |(pinned, seen): (&&Pinned, &u64)| pinned.side().stirs.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();

@@ -434,6 +434,45 @@ static void a_stopped_server_ends_its_relays(void)
     CHECK(sock_close(behind), ==, 0);
 }
 
+/* What can end a relay may happen to the side that has nothing to say any more, and in a direction that waits for nothing. */
+static void either_stream_ends_it_in_any_direction(make_pair make)
+{
+    for (int side = 0; side < 2; side++) {
+        for (int how = 0; how < 4; how++) {
+            line l;
+            context("side %d, way %d", side, how);
+            join_ends(&l, make);
+            start_relay(&l);
+            send_text(l.far[0], "last");
+            CHECK(sock_shutdown(l.far[0], SOCK_WRITE), ==, 0);
+            expect_text(l.far[1], "last");
+            expect_end(l.far[1]);
+            call_wait_asleep(&l.relay);
+            sock_t s = l.near[side];
+            int64_t began = now_us(), expected = SOCK_ETIMEDOUT;
+            if (how == 0) {
+                expected = SOCK_ECANCELED;
+                CHECK(sock_cancel(s), ==, 0);
+            } else if (how == 1) {
+                expected = SOCK_ECLOSED;
+                CHECK(sock_close(s), ==, 0);
+            } else {
+                CHECK(sock_set_deadline(s, how == 2 ? SOCK_READ : SOCK_WRITE, 0), ==, 0);
+            }
+            CHECK(call_join(&l.relay), ==, expected);
+            CHECK(l.relay.last_count, ==, 4);
+            if (!under_memcheck()) CHECK(call_ended_after_us(&l.relay, began), <, 50000);
+            if (how == 1) {
+                CHECK(sock_close(l.near[!side]), ==, 0);
+                close_pair(l.far);
+            } else {
+                close_line(&l);
+            }
+        }
+    }
+}
+OVER_BOTH(either_stream_ends_it_in_any_direction)
+
 static const test_case cases[] = {
     BOTH_CASES(each_end_is_passed_on_while_the_other_goes_on),
     BOTH_CASES(what_was_read_ahead_goes_first),
@@ -443,6 +482,7 @@ static const test_case cases[] = {
     BOTH_CASES(silence_ends_it_at_the_timeout),
     CASE(what_moves_is_not_silent),
     BOTH_CASES(cancel_and_close_end_it),
+    BOTH_CASES(either_stream_ends_it_in_any_direction),
     CASE(a_reset_is_reported_after_what_came_before_it),
     CASE(a_side_that_stops_reading_is_heard_out),
     CASE(the_callers_signal_mask_stays_as_it_is),
