@@ -241,6 +241,11 @@ impl Gate {
     pub fn inside(&self) -> u64 {
         self.word.load(Ordering::Acquire) & INSIDE
     }
+
+    /// Whether a call has the turn.
+    pub fn is_taken(&self) -> bool {
+        self.word.load(Ordering::Acquire) & TAKEN != 0
+    }
 }
 
 #[cfg(all(test, not(loom)))]

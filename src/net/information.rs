@@ -26,7 +26,7 @@ pub fn information(handle: Handle) -> Result<Information> {
     let socket = pinned.socket();
     let [read, write] = pinned.sides();
     let tcp = socket.kind() == Kind::Stream && socket.family() != Some(Family::Unix);
-    let (rtt_us, retransmits) = if tcp { option::tcp_info(pinned.descriptor()).unwrap_or((0, 0)) } else { (0, 0) };
+    let tcp = tcp.then(|| option::tcp_info(pinned.descriptor()).ok()).flatten();
     let details = socket.details();
     let family = match (socket.family(), details.peer) {
         // A dual-stack listener accepted it, or it was connected before it was adopted.
@@ -41,8 +41,8 @@ pub fn information(handle: Handle) -> Result<Information> {
         resolve_us: details.resolve_us,
         connect_us: details.connect_us,
         attempts: details.attempts,
-        rtt_us,
-        retransmits,
+        rtt_us: tcp.as_ref().map_or(0, |tcp| tcp.rtt_us),
+        retransmits: tcp.map_or(0, |tcp| tcp.retransmits),
     })
 }
 

@@ -246,9 +246,9 @@ pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawF
         }
     };
     if stream {
-        pinned.received(received.length)
+        pinned.received(received.length)?;
     } else {
-        pinned.count(received.length)
+        pinned.count(received.length);
     }
     *count = received.count;
     match received.cut {

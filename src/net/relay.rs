@@ -37,10 +37,10 @@ fn buffer() -> Result<Vec<u8>> {
 /// Sends a part of a file: from `offset`, or from the file's own position; `size` bytes, or all there are.
 pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<u64>) -> Result<u64> {
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
     if size == Some(0) {
         return registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream]).map(|_| 0);
     }
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
     pinned.socket().check_fatal()?;
     let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(u64::MAX), done: 0 };
     let result = sending.run();
@@ -94,7 +94,6 @@ impl Sending<'_> {
 
     /// What sendfile cannot take: pipes, sockets, terminals.
     fn copy(&mut self) -> Result<()> {
-        let mut buffer = buffer()?;
         // Found out before waiting for something to come.
         if let (Some(offset), Err(Errno::ESPIPE)) = (self.offset, transfer::read(self.file, self.offset, &mut [])) {
             if offset > 0 {
@@ -103,6 +102,7 @@ impl Sending<'_> {
             // What has no positions is at its beginning wherever it stands.
             self.offset = None;
         }
+        let mut buffer = buffer()?;
         while self.left > 0 {
             let size = self.left.min(buffer.len() as u64) as usize;
             let length = self.read(&mut buffer[..size])?;
@@ -171,9 +171,9 @@ pub fn relay(one: Handle, other: Handle) -> Result<u64> {
 
 fn run(flows: &mut [Flow; 2], call: &mut Call) -> Result<()> {
     let quiet = NoPipeSignal::new();
-    loop {
     // What ends the call may happen to either stream in any direction, also in one that is done with.
     let all = [flows[0].from, flows[0].to, flows[1].from, flows[1].to];
+    loop {
         let before = flows[0].moved + flows[1].moved;
         flows[0].advance(&quiet)?;
         flows[1].advance(&quiet)?;
@@ -318,17 +318,18 @@ impl<'a> Flow<'a> {
         };
         match received {
             Ok(length) => {
-                self.from.received(length);
                 self.drained = length < size;
-                if length == 0 {
-                    self.end = Some(Ok(()));
+                match self.from.received(length) {
+                    Ok(0) => self.end = Some(Ok(())),
+                    Ok(_) => {}
+                    Err(error) => self.end = Some(Err(at("receiving from", self.from, error))),
                 }
             }
             Err(Errno::EAGAIN) => {
                 self.needs = Needs::Input;
                 return Ok(false);
             }
-            Err(errno) => self.end = Some(Err(at("receiving from", self.from, errno))),
+            Err(errno) => self.end = Some(Err(at("receiving from", self.from, self.from.transfer_error(errno)))),
         }
         Ok(true)
     }
@@ -373,7 +374,7 @@ impl<'a> Flow<'a> {
                 if errno == Errno::EPIPE {
                     quiet.take();
                 }
-                self.failed = Some(at("sending to", self.to, errno));
+                self.failed = Some(at("sending to", self.to, self.to.transfer_error(errno)));
                 self.needs = Needs::Nothing;
             }
         }
@@ -382,10 +383,11 @@ impl<'a> Flow<'a> {
 }
 
 /// The error of one side, which the call's own words cannot name.
-fn at(doing: &str, side: &Pinned, errno: Errno) -> Error {
-    let error = side.transfer_error(errno);
+fn at(doing: &str, side: &Pinned, error: Error) -> Error {
     match information::describe(side.handle()) {
-        Some(address) => Error::text(error.code, format_args!("{doing} {}: {}", Text(&address), error.words())).errno(errno),
+        Some(address) => {
+            Error { errno: error.errno, ..Error::text(error.code, format_args!("{doing} {}: {}", Text(&address), error.words())) }
+        }
         None => error,
     }
 }

@@ -8,7 +8,7 @@ use super::worker::Reactor;
 use crate::sys::address::Address;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family};
-use crate::sys::{Errno, RawFd};
+use crate::sys::{Errno, RawFd, option};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -309,6 +309,7 @@ impl Pinned {
         let fatal = matches!(
             errno,
             Errno::ECONNRESET
+                | Errno::ECONNREFUSED
                 | Errno::ECONNABORTED
                 | Errno::ETIMEDOUT
                 | Errno::ENETRESET
@@ -327,13 +328,31 @@ impl Pinned {
         errno.into()
     }
 
-    /// Counts received bytes, of which none are the end of the stream. The caller has the turn to read.
+    /// Counts received bytes, of which none are the end of the stream, and returns how many. The caller has the turn to read.
     #[inline(always)]
-    pub fn received(&self, bytes: usize) {
-        self.count(bytes);
+    pub fn received(&self, bytes: usize) -> Result<usize> {
         if bytes == 0 {
+            self.check_end()?;
             self.side().ended.store(true, Ordering::Relaxed);
         }
+        self.count(bytes);
+        Ok(bytes)
+    }
+
+    /// Makes sure that what the kernel told for an end of the stream is one. It reports a reset once, to one call: where a writer
+    /// has got it, readers see a clean end.
+    #[cold]
+    pub fn check_end(&self) -> Result<()> {
+        let (socket, [_, writing]) = (self.socket(), self.sides());
+        // In this order: a writer has noted what it got before it gives its turn back.
+        let has_writer = writing.gate.is_taken();
+        socket.check_fatal()?;
+        // The writer may be about to note it. While nobody has ended the writing direction, only a reset closes a connection.
+        let reset = has_writer
+            && socket.is_tcp()
+            && !writing.shut.load(Ordering::SeqCst)
+            && option::tcp_info(self.descriptor()).is_ok_and(|info| info.closed);
+        if reset { Err(self.transfer_error(Errno::ECONNRESET)) } else { Ok(()) }
     }
 
     /// Counts bytes that this call has moved. The caller has the turn of its direction.

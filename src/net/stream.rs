@@ -48,7 +48,7 @@ pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     }
     match system::receive(socket.descriptor(), buffer, 0) {
         Ok(length) => {
-            pinned.received(length);
+            let length = pinned.received(length)?;
             pinned.leave();
             Ok(length)
         }
@@ -125,7 +125,7 @@ fn receive(
     } else {
         match receive(socket.descriptor()) {
             Ok(length) => {
-                pinned.received(length);
+                let length = pinned.received(length)?;
                 patience.hit();
                 return Ok(length);
             }
@@ -154,10 +154,7 @@ fn receive_when_ready(
             other => other.map(|()| None)?,
         };
         match (receive(socket.descriptor()), refused) {
-            (Ok(length), _) => {
-                pinned.received(length);
-                return Ok(length);
-            }
+            (Ok(length), _) => return pinned.received(length),
             (Err(Errno::EAGAIN), Some(error)) => return Err(error),
             (Err(Errno::EAGAIN), None) => {}
             (Err(errno), _) => return Err(pinned.transfer_error(errno)),
@@ -179,7 +176,7 @@ fn receive_in_fiber(
         if seen != side.drained.load(Ordering::Relaxed) || refused.is_some() {
             match receive(socket.descriptor()) {
                 Ok(length) => {
-                    pinned.received(length);
+                    pinned.received(length)?;
                     // TCP gives what it has: less than was asked for is all. After an end, or with urgent data, that does not hold.
                     let empty = length < size() && seen & 1 == 0 && socket.is_tcp();
                     side.drained.store(if empty { seen } else { 0 }, Ordering::Relaxed);
@@ -290,6 +287,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
             loop {
                 match system::receive(socket.descriptor(), buffer, system::PEEK) {
                     // Not counted, and an end that was only looked at has not been read.
+                    Ok(0) => return pinned.check_end().map(|()| 0),
                     Ok(length) => return Ok(length),
                     Err(Errno::EAGAIN) => call.ready(&pinned)?,
                     Err(errno) => return Err(pinned.transfer_error(errno)),
@@ -340,7 +338,7 @@ pub fn try_read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     }
     match system::receive(socket.descriptor(), buffer, 0) {
         Ok(length) => {
-            pinned.received(length);
+            let length = pinned.received(length)?;
             pinned.leave();
             Ok(length)
         }
@@ -356,8 +354,7 @@ fn try_read_pinned(pinned: Pinned, buffer: &mut [u8]) -> Result<usize> {
         Kind::Stream => {
             socket.check_fatal()?;
             let length = system::receive(socket.descriptor(), buffer, 0).map_err(|errno| pinned.transfer_error(errno))?;
-            pinned.received(length);
-            Ok(length)
+            pinned.received(length)
         }
         Kind::Datagram => datagram::try_read(&pinned, buffer),
         _ => Err(Error::new(Code::WrongKind)),
@@ -388,11 +385,11 @@ pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
 
 #[cold]
 fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
-    if bytes.is_empty() {
-        return nothing(handle, Direction::Write);
-    }
     if is_datagram(handle) {
         return datagram::send_to(handle, bytes, &Endpoint::NONE);
+    }
+    if bytes.is_empty() {
+        return nothing(handle, Direction::Write);
     }
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
@@ -467,12 +464,12 @@ fn send_all(
 }
 
 /// All of `parts`, in order.
-    if size == 0 && !is_datagram(handle) {
-        return nothing(handle, Direction::Write);
-    }
 pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
     let mut call = Call::new();
     let size = parts.iter().map(|part| part.len()).sum();
+    if size == 0 && !is_datagram(handle) {
+        return nothing(handle, Direction::Write);
+    }
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
     match pinned.socket().kind() {
         Kind::Stream => {}
@@ -512,15 +509,15 @@ pub fn try_write(handle: Handle, bytes: &[u8]) -> Result<usize> {
             Ok(length)
         }
         Err(errno) => Err(pinned.transfer_error(errno)),
+    }
+}
+
 #[cold]
 fn try_write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
     if bytes.is_empty() && !is_datagram(handle) {
         return nothing(handle, Direction::Write);
     }
     try_write_pinned(registry::try_pin_for_turn(handle, Direction::Write)?, bytes)
-}
-
-    }
 }
 
 #[cold]

@@ -126,13 +126,24 @@ pub fn set_membership(descriptor: impl AsRawFd, group: IpAddr, interface: u32, m
     }
 }
 
-/// What TCP_INFO tells of a connection: round-trip time in microseconds, and segments sent again.
-pub fn tcp_info(descriptor: impl AsRawFd) -> Result<(u32, u32)> {
+/// What TCP_INFO tells of a connection.
+pub struct TcpInfo {
+    /// Neither side can send any more: both have ended their directions, or the connection was reset.
+    pub closed: bool,
+    pub rtt_us: u32,
+    /// Segments sent again.
+    pub retransmits: u32,
+}
+
+/// TCP_CLOSE of <netinet/tcp.h>.
+const TCP_CLOSE: u8 = 7;
+
+pub fn tcp_info(descriptor: impl AsRawFd) -> Result<TcpInfo> {
     // SAFETY: all zeros is a valid tcp_info.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     let into = (&mut info as *mut libc::tcp_info).cast();
     // SAFETY: at most `length` bytes are written to `info`.
     check(unsafe { libc::getsockopt(descriptor.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut length) })?;
-    Ok((info.tcpi_rtt, info.tcpi_total_retrans))
+    Ok(TcpInfo { closed: info.tcpi_state == TCP_CLOSE, rtt_us: info.tcpi_rtt, retransmits: info.tcpi_total_retrans })
 }

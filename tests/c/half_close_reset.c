@@ -1,5 +1,6 @@
 /* How connections end: half closes, resets that stay resets, lingering and abortive closes. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,6 +173,52 @@ static void a_reset_ends_readers_that_wait(void)
     raw_reset(peer);
     for (int i = 0; i < 3; i++) CHECK(call_join(&readers[i]), ==, SOCK_ECONNRESET);
     CHECK(sock_close(s), ==, 0);
+}
+
+/* The kernel reports a reset once: whichever of the two it tells, the other must not see a clean end. */
+static void a_reset_is_told_to_a_reader_and_a_writer_at_once(void)
+{
+    static char data[1 << 20];
+    char byte;
+    for (int i = 0; i < rounds(50); i++) {
+        sock_t s;
+        int peer;
+        tcp_with_raw_peer(&s, &peer);
+        fill(s);
+        call reader = { .run = i % 2 ? call_read : call_peek, .socket = s, .buffer = &byte, .size = 1 };
+        call writer = { .run = call_write, .socket = s, .buffer = data, .size = sizeof data };
+        call *first = i % 4 < 2 ? &writer : &reader, *second = i % 4 < 2 ? &reader : &writer;
+        call_start(first);
+        call_wait_asleep(first);
+        call_start(second);
+        call_wait_asleep(second);
+        raw_reset(peer);
+        CHECK(call_join(&reader), ==, SOCK_ECONNRESET);
+        CHECK(call_join(&writer) == SOCK_ECONNRESET || writer.result == SOCK_EPIPE, ==, true);
+        CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_write(s, &byte, 1), ==, SOCK_ECONNRESET);
+        CHECK(sock_close(s), ==, 0);
+    }
+}
+
+/* A connection that was still being made when it was adopted, and then was refused. */
+static void a_refusal_does_not_become_an_end(void)
+{
+    uint16_t port;
+    char byte = 0;
+    int reserved = raw_reserve(&port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in nobody = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    CHECK(connect(fd, (struct sockaddr *)&nobody, sizeof nobody), ==, -1);
+    CHECK(errno, ==, EINPROGRESS);
+    sock_t s = sock_from_fd(fd);
+    CHECK(s, >, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(sock_read(s, &byte, 1), ==, SOCK_ECONNREFUSED);
+        CHECK(sock_write(s, &byte, 1), ==, SOCK_ECONNREFUSED);
+    }
+    CHECK(sock_close(s), ==, 0);
+    raw_close(reserved);
 }
 
 /* A peer that closes with input unread resets; its answer comes first, and then a reset, not an end. */
@@ -422,6 +469,8 @@ static const test_case cases[] = {
     CASE(a_reset_stays_a_reset_in_every_call),
     CASE(a_reset_seen_by_a_writer_is_seen_by_readers),
     CASE(a_reset_ends_readers_that_wait),
+    CASE(a_reset_is_told_to_a_reader_and_a_writer_at_once),
+    CASE(a_refusal_does_not_become_an_end),
     CASE(a_peer_that_closes_with_input_unread_resets),
     BOTH_CASES(writing_to_a_peer_that_closed_fails_and_raises_nothing),
     CASE(abort_resets_the_peer),

@@ -473,6 +473,29 @@ static void either_stream_ends_it_in_any_direction(make_pair make)
 }
 OVER_BOTH(either_stream_ends_it_in_any_direction)
 
+/* The relay's own writing may be told of the reset, and its reading of an end: that is not passed on as one. */
+static void a_reset_is_never_passed_on_as_an_end(void)
+{
+    for (int i = 0; i < rounds(30); i++) {
+        line l;
+        int peer;
+        char byte;
+        tcp_with_raw_peer(&l.near[0], &peer);
+        tcp_pair(l.far);
+        l.near[1] = l.far[1];
+        start_relay(&l);
+        raw_send(peer, "part", 4);
+        expect_text(l.far[0], "part");
+        fill(l.far[0]); /* the relay waits to write to the peer, too */
+        call_wait_asleep(&l.relay);
+        raw_reset(peer);
+        CHECK(call_join(&l.relay), ==, SOCK_ECONNRESET);
+        CHECK(sock_try_read(l.far[0], &byte, 1), ==, SOCK_EAGAIN);
+        CHECK(sock_close(l.near[0]), ==, 0);
+        close_pair(l.far);
+    }
+}
+
 static const test_case cases[] = {
     BOTH_CASES(each_end_is_passed_on_while_the_other_goes_on),
     BOTH_CASES(what_was_read_ahead_goes_first),
@@ -484,6 +507,7 @@ static const test_case cases[] = {
     BOTH_CASES(cancel_and_close_end_it),
     BOTH_CASES(either_stream_ends_it_in_any_direction),
     CASE(a_reset_is_reported_after_what_came_before_it),
+    CASE(a_reset_is_never_passed_on_as_an_end),
     CASE(a_side_that_stops_reading_is_heard_out),
     CASE(the_callers_signal_mask_stays_as_it_is),
     CASE(bad_arguments_are_refused),
