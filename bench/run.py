@@ -143,15 +143,27 @@ def version_of(command):
         return None
 
 
+def asio_version():
+    """No package tells it, but a header: major times 100000, minor times 100, patch."""
+    try:
+        told = subprocess.run([*os.environ.get("CXX", "c++").split(), "-E", "-P", "-x", "c++", "-"], check=True, text=True, capture_output=True,
+                              input="#include <asio/version.hpp>\nASIO_VERSION\n").stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    number = re.search(r"\d+", told.splitlines()[-1])
+    return number and f"{int(number[0]) // 100000}.{int(number[0]) // 100 % 1000}.{int(number[0]) % 100}"
+
+
 def machine(load):
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     packages = {"libuv": "libuv", "libevent": "libevent", "GLib": "gio-2.0", "libcurl": "libcurl"}
     versions = {label: version_of(["pkg-config", "--modversion", package]) for label, package in packages.items()}
+    versions["Asio"] = asio_version()
     return {
         "date": time.strftime("%Y-%m-%d"), "cpu": cpu.group(1) if cpu else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release().partition("-")[0], "libc": " ".join(platform.libc_ver()),
         "load": load,
-        "compiler": version_of(["cc", "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
+        "compiler": version_of([*os.environ.get("CC", "cc").split(), "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
         "peers": {label: version for label, version in versions.items() if version},
     }
 
