@@ -118,8 +118,7 @@ fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Opt
 pub fn bind(request: Request, options: &Options) -> Result<Handle> {
     options.check(Use::UdpBind)?;
     let target = request.parse(Protocol::Udp)?;
-    let addresses = listen::local_addresses(&target, options)?;
-    let ((socket, bound), address) = listen::bind_first(&addresses, |address| {
+    let ((socket, bound), address) = listen::bind_local(&target, options, |address| {
         let socket = make(family_of(address), options)?;
         listen::choose_families(&socket, address, options)?;
         let bound = bind_to(&socket, address, options)?;

@@ -23,12 +23,23 @@ pub fn listen(request: Request, options: &Options) -> Result<Handle> {
     if let Host::Unix(name) = target.host {
         return local::listen(name, options);
     }
-    let (socket, address) = bind_first(&local_addresses(&target, options)?, |address| listen_on(address, options))?;
+    let (socket, address) = bind_local(&target, options, |address| listen_on(address, options))?;
     insert(socket, &address, options)
 }
 
-/// The addresses that a target to listen on stands for.
-pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
+/// Binds to a target of this machine: the first of its addresses that works.
+pub fn bind_local<T>(target: &Target, options: &Options, bind: impl Fn(&Address) -> Result<T>) -> Result<(T, Address)> {
+    let bound = bind_first(&local_addresses(target, options)?, &bind);
+    let both = target.host == Host::Default && options.family().is_none();
+    match bound {
+        // The kernel has no IPv6. Any other failure concerns the one socket for both: half of it would be no substitute.
+        Err(error) if both && error.code == Code::NotSupported => bind_first(&[address::any(Family::V4, target.port)], bind),
+        bound => bound,
+    }
+}
+
+/// The addresses that a target to bind to stands for. IPv6's every address, for one socket, is IPv4's too.
+fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
     if !matches!(target.host, Host::Unix(_)) {
         if options.unix_mode != 0 || options.unix_replace != 0 {
             return Err(Error::invalid("options unix_mode and unix_replace are for unix: hosts"));
@@ -37,16 +48,10 @@ pub fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address
             return Err(Error::invalid("option family is SOCK_UNIX, and the host is not"));
         }
     }
-    let [any_v6, any_v4] = [Family::V6, Family::V4].map(|family| address::any(family, target.port));
     let mut addresses = Vec::new();
-    addresses.try_reserve(2)?;
+    addresses.try_reserve(1)?;
     match &target.host {
-        Host::Default => match options.family() {
-            Some(Family::V4) => addresses.push(any_v4),
-            Some(Family::V6) => addresses.push(any_v6),
-            // One socket for both; the second only where the kernel has no IPv6.
-            _ => addresses.extend([any_v6, any_v4]),
-        },
+        Host::Default => addresses.push(address::any(options.family().unwrap_or(Family::V6), target.port)),
         Host::Name(name) => return resolve::lookup(name, target.port, options.family(), NEVER),
         // A socket for IPv6 alone, as one at a single address is, cannot be bound to a mapped IPv4 address.
         _ => addresses.extend(target.literal().map(Address::unmapped)),

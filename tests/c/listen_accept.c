@@ -150,6 +150,18 @@ static void v6_only_leaves_the_port_to_ipv4(void)
     CHECK(sock_close(v6), ==, 0);
 }
 
+/* One socket for both families is not one for IPv4 because somebody has the port in IPv6. */
+static void a_wildcard_port_that_is_taken_in_ipv6_is_taken(void)
+{
+    if (!have_ipv6()) skip("there is no IPv6 here");
+    static sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_listen, sock_udp_bind };
+    for (int i = 0; i < 2; i++) {
+        sock_t holder = makers[i]("::1", "0", NULL);
+        CHECK(makers[i](NULL, port_text(port_of(holder)), NULL), ==, SOCK_EADDRINUSE);
+        CHECK(sock_close(holder), ==, 0);
+    }
+}
+
 static void a_family_chooses_the_wildcard(void)
 {
     if (!have_ipv6()) skip("there is no IPv6 here");
@@ -452,6 +464,7 @@ static const test_case cases[] = {
     CASE(no_host_means_every_address_of_both_families),
     CASE(a_mapped_address_is_listened_on_as_ipv4),
     CASE(v6_only_leaves_the_port_to_ipv4),
+    CASE(a_wildcard_port_that_is_taken_in_ipv6_is_taken),
     CASE(a_family_chooses_the_wildcard),
     CASE(a_listener_may_be_of_multipath_tcp_and_take_fast_opens),
     CASE(the_whole_address_may_be_one_text),

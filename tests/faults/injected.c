@@ -377,6 +377,24 @@ static void the_systems_limits_have_their_codes(void)
     }
 }
 
+static void without_ipv6_every_address_is_that_of_ipv4(void)
+{
+    static sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_listen, sock_udp_bind };
+    sock_info info = { .size = sizeof info };
+    for (int i = 0; i < 2; i++) {
+        fail_once("socket", EAFNOSUPPORT);
+        sock_t s = makers[i](NULL, "0", NULL);
+        disarm();
+        CHECK(s, >, 0);
+        CHECK(sock_get_info(s, &info), ==, 0);
+        CHECK(info.family, ==, SOCK_IPV4);
+        fail_once("socket", EAFNOSUPPORT);
+        CHECK(makers[i](NULL, port_text(port_of(s)), NULL), ==, SOCK_EADDRINUSE); /* what is wrong with that one */
+        disarm();
+        CHECK(sock_close(s), ==, 0);
+    }
+}
+
 static void a_send_without_memory_leaves_a_usable_handle(void)
 {
     static const int errors[] = { ENOMEM, ENOBUFS };
@@ -618,6 +636,7 @@ static const test_case cases[] = {
     CASE(waits_that_end_without_reason_go_on),
     CASE(a_batch_that_stops_in_the_middle_counts_what_went),
     CASE(the_systems_limits_have_their_codes),
+    CASE(without_ipv6_every_address_is_that_of_ipv4),
     CASE(a_send_without_memory_leaves_a_usable_handle),
     CASE(failures_and_counts_are_told_without_memory),
     CASE(a_refusal_after_a_full_batch_is_kept),

@@ -216,6 +216,20 @@ static void segments_larger_than_a_packet_arrive_all_the_same(void)
     }
 }
 
+/* The default host's IPv4 address comes first. */
+static void the_address_that_was_reached_is_counted(void)
+{
+    network_begin();
+    run("ip -4 addr flush dev lo");
+    sock_t s = sock_udp_open(NULL, "9", NULL);
+    CHECK(s, >, 0);
+    sock_info info = {.size = sizeof info};
+    CHECK(sock_get_info(s, &info), ==, 0);
+    CHECK(info.attempts, ==, 2);
+    CHECK(info.family, ==, SOCK_IPV6);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static const test_case cases[] = {
     CASE(members_and_only_they_receive),
     CASE(ipv6_groups_are_joined_on_their_device),
@@ -225,5 +239,6 @@ static const test_case cases[] = {
     CASE(broadcasts_need_the_option_and_reach_everybody),
     CASE(link_local_senders_are_told_with_their_scope),
     CASE(segments_larger_than_a_packet_arrive_all_the_same),
+    CASE(the_address_that_was_reached_is_counted),
 };
 TEST_MAIN(cases)
