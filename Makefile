@@ -83,8 +83,8 @@ test: all ## build and run every test
 check-repeat: all $(SHARED_TESTS) $(STATIC_TESTS) ## every C test ROUNDS times beside LOAD busy processes, to find those that fail now and then
 	@tests/repeat $(ROUNDS) $(LOAD) $(SHARED_TESTS) $(STATIC_TESTS)
 
-# What make check-deep makes; make/*.mk add theirs.
-DEEP = check-long
+# What make check-deep makes: this first, and then what make/*.mk have added.
+DEEP := check-long $(DEEP)
 
 check-long: all $(SHARED_TESTS) ## the C tests in their long forms
 	@SOCK_TEST_DEEP=1 TEST_SECONDS=7200 tests/run $(TEST_JOBS) $(SHARED_TESTS)
