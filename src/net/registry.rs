@@ -1,4 +1,4 @@
-//! Handles: slots that are never moved or freed, their generations, and what keeps a descriptor open while a call uses it.
+//! Handles: slots that are never moved or freed, their tags, and what keeps a descriptor open while a call uses it.
 //!
 //! A handle is its slot's index (24 bits) under a tag (39 bits). A slot's first tag is random, drawn once a process, and every
 //! reuse takes the next: a handle that is stale, forged, or from another process or copy of the library has the wrong tag.

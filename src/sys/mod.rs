@@ -15,7 +15,8 @@
 //! - `names`      the resolver and the services database
 //! - `thread`     threads that take no signals
 //! - `transfer`   bytes that move inside the kernel
-//! - `process`    whether the process has forked; random bits
+//! - `process`    whether the process has forked; random bits; the environment
+//! - `sanitizer`  telling the sanitizers which stack runs
 //! - `once`       values that are set once
 //! - `part`       buffers of scattered reading and gathered writing
 //! - `memory`     searching bytes; boxes whose allocation may fail
