@@ -251,6 +251,56 @@ static void cancel_and_close_end_it(make_pair make)
 }
 OVER_BOTH(cancel_and_close_end_it)
 
+/* What may end a relay, done to one stream. */
+static int64_t end_relay(sock_t s, int way)
+{
+    switch (way) {
+    case 0: CHECK(sock_close(s), ==, 0); return SOCK_ECLOSED;
+    case 1: CHECK(sock_cancel(s), ==, 0); return SOCK_ECANCELED;
+    default: CHECK(sock_set_deadline(s, way == 2 ? SOCK_READ : SOCK_WRITE, 0), ==, 0); return SOCK_ETIMEDOUT;
+    }
+}
+
+enum { WAYS = 4 };
+
+static void either_stream_ends_it_while_the_other_takes_nothing(make_pair make)
+{
+    for (int way = 0; way < WAYS; way++) {
+        context("way %d", way);
+        line l;
+        join_ends(&l, make);
+        start_relay(&l);
+        /* So much that the other far end, which reads nothing, has no room for it. */
+        CHECK(sock_set_timeout(l.far[0], SOCK_WRITE, 200), ==, 0);
+        static char much[BLOCKING_SIZE];
+        CHECK(sock_write(l.far[0], much, sizeof much), ==, SOCK_ETIMEDOUT);
+        call_wait_asleep(&l.relay);
+        int64_t began = now_us(), expected = end_relay(l.near[0], way);
+        CHECK(call_join(&l.relay), ==, expected);
+        CHECK(call_ended_after_us(&l.relay, began), <, 1000000);
+        if (way != 0) CHECK(sock_close(l.near[0]), ==, 0);
+        CHECK(sock_close(l.near[1]), ==, 0);
+        CHECK(sock_close(l.far[0]), ==, 0);
+        CHECK(sock_close(l.far[1]), ==, 0);
+    }
+}
+OVER_BOTH(either_stream_ends_it_while_the_other_takes_nothing)
+
+static void a_deadline_for_writing_ends_it_while_it_waits_to_read(make_pair make)
+{
+    for (int i = 0; i < 2; i++) {
+        line l;
+        join_ends(&l, make);
+        CHECK(sock_set_deadline(l.near[i], SOCK_WRITE, 50), ==, 0);
+        int64_t began = now_us();
+        start_relay(&l);
+        CHECK(call_join(&l.relay), ==, SOCK_ETIMEDOUT);
+        CHECK(l.relay.ended_us - began, >=, 49000);
+        close_line(&l);
+    }
+}
+OVER_BOTH(a_deadline_for_writing_ends_it_while_it_waits_to_read)
+
 static void a_reset_is_reported_after_what_came_before_it(void)
 {
     line l;
@@ -411,6 +461,41 @@ static void handlers_relay(int model)
 static void handlers_relay_in_threads(void) { handlers_relay(SOCK_THREADS); }
 static void handlers_relay_in_fibers(void) { handlers_relay(SOCK_FIBERS); }
 
+/* Relays its connection and the stream that it is given, and keeps what came of it. */
+typedef struct half_relay {
+    sock_t near, connection;
+    _Atomic int64_t result;
+} half_relay;
+
+static void relay_to(sock_t connection, void *context)
+{
+    half_relay *half = context;
+    half->connection = connection;
+    atomic_store(&half->result, sock_relay(connection, half->near));
+}
+
+/* The same as in a thread, where a fiber waits. */
+static void a_fiber_hears_of_both_streams(void)
+{
+    for (int way = 0; way < WAYS; way++) {
+        context("way %d", way);
+        half_relay half = { .result = 1 };
+        sock_t pair[2];
+        unix_pair(pair);
+        half.near = pair[0];
+        served serving = serve_with(relay_to, &half, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = 1));
+        sock_t client = sock_open("127.0.0.1", port_text(serving.port), NULL);
+        CHECK(client, >, 0);
+        CHECK(sock_shutdown(client, SOCK_WRITE), ==, 0);
+        expect_end(pair[1]);
+        int64_t expected = end_relay(half.connection, way);
+        WAIT_UNTIL(atomic_load(&half.result) == expected);
+        CHECK(sock_close(serving.server), ==, 0);
+        CHECK(sock_close(client), ==, 0);
+        close_pair(pair);
+    }
+}
+
 /* A server that stops does not wait for a relay that has nothing to pass on. */
 static void a_stopped_server_ends_its_relays(void)
 {
@@ -505,6 +590,8 @@ static const test_case cases[] = {
     BOTH_CASES(silence_ends_it_at_the_timeout),
     CASE(what_moves_is_not_silent),
     BOTH_CASES(cancel_and_close_end_it),
+    BOTH_CASES(either_stream_ends_it_while_the_other_takes_nothing),
+    BOTH_CASES(a_deadline_for_writing_ends_it_while_it_waits_to_read),
     BOTH_CASES(either_stream_ends_it_in_any_direction),
     CASE(a_reset_is_reported_after_what_came_before_it),
     CASE(a_reset_is_never_passed_on_as_an_end),
@@ -514,6 +601,7 @@ static const test_case cases[] = {
     CASE(two_relays_of_the_same_streams_take_turns),
     CASE(handlers_relay_in_threads),
     CASE(handlers_relay_in_fibers),
+    CASE(a_fiber_hears_of_both_streams),
     CASE(a_stopped_server_ends_its_relays),
 };
 TEST_MAIN(cases)
