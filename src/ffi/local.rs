@@ -102,7 +102,7 @@ pub unsafe extern "C" fn sock_recv_fds(
 ///
 /// @param fd the descriptor
 /// @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no
-///         socket, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
+///         socket, SOCK_EBUSY if a live handle of this process has it already, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -148,7 +148,7 @@ pub extern "C" fn sock_release_fd(s: sock_t) -> c_int {
 /// same order.
 ///
 /// @param out receives at most `capacity` handles, in the order of the descriptors; a descriptor that is no socket has
-///        SOCK_EINVAL or SOCK_ENOTSUP in its place, and is left alone
+///        SOCK_EINVAL or SOCK_ENOTSUP in its place, one that was adopted otherwise SOCK_EBUSY, and is left alone
 /// @param capacity of `out`; 0 only counts
 /// @return how many there are, which may be more than `capacity`; 0 where there are none or they are for another process;
 ///         SOCK_EINVAL if LISTEN_FDS is not a number

@@ -111,7 +111,7 @@ pub fn inherited(out: &mut [Handle]) -> Result<usize> {
     for index in list.len()..count.min(out.len()) {
         list.try_reserve(1)?;
         list.push(match adopt(FIRST + index as RawFd) {
-            Err(error) if !matches!(error.code, Code::InvalidArgument | Code::NotSupported) => return Err(error),
+            Err(error) if !matches!(error.code, Code::InvalidArgument | Code::NotSupported | Code::Busy) => return Err(error),
             Err(error) => error.code as Handle,
             Ok(handle) => handle,
         });

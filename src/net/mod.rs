@@ -16,6 +16,7 @@ mod lock;
 pub mod log;
 pub mod name;
 pub mod options;
+mod owners;
 mod patience;
 pub mod poller;
 pub mod race;

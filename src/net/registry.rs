@@ -7,6 +7,7 @@
 
 use super::error::{Code, Error, Result};
 use super::gate::{Entry, Gate, Left, TAG};
+use super::owners;
 use super::patience::Patience;
 use super::socket::{Kind, Socket};
 use super::wait::{self, Call, NEVER, Waker};
@@ -14,7 +15,7 @@ use super::waiters::Waiters;
 use super::worker::Reactor;
 use crate::sys::once::OnceLock;
 use crate::sys::shared::Shared;
-use crate::sys::{self, AsRawFd, OwnedFd, RawFd, process};
+use crate::sys::{self, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -129,7 +130,7 @@ fn slot(index: u32) -> Option<&'static Slot> {
 }
 
 /// Exactly `N` things, or out of memory.
-fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>> {
+pub fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>> {
     let mut list = Vec::new();
     list.try_reserve_exact(N)?;
     list.extend((0..N).map(make));
@@ -210,14 +211,33 @@ fn pop_free() -> Result<&'static Slot> {
 /// Makes a handle of a descriptor. `prepare` fills in the rest of the socket before anybody can see it.
 pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
     let descriptor = descriptor.into();
-    let handle = adopt(descriptor.as_ref().map_or(-1, OwnedFd::as_raw_fd), kind, timeout, prepare)?;
-    let _ = descriptor.map(OwnedFd::into_raw_fd); // it is the handle's now
-    Ok(handle)
+    let slot = pop_free()?;
+    let number = descriptor.map_or(-1, OwnedFd::into_raw_fd); // it is the handle's now
+    slot.socket.open(number, kind);
+    owners::note(number).write(slot.index);
+    Ok(open(slot, timeout, prepare))
 }
 
-/// The same for a descriptor that is left alone on failure.
+/// The same for a descriptor that comes from elsewhere, unless a handle has it. It is left alone on failure.
 pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
+    const TAKEN: Error = Error::with(Code::Busy, "the descriptor belongs to a handle already");
+    let note = owners::note(descriptor);
+    let (owner, noted) = note.read();
+    if owner.and_then(slot).is_some_and(|owner| owner.socket.descriptor() == descriptor) {
+        return Err(TAKEN);
+    }
     let slot = pop_free()?;
+    slot.socket.open(descriptor, kind);
+    if !note.change(noted, slot.index) {
+        slot.socket.close();
+        push_free(slot);
+        return Err(TAKEN); // by who adopted it at the same time
+    }
+    Ok(open(slot, timeout, prepare))
+}
+
+/// Makes a handle of a slot whose socket has its descriptor.
+fn open(slot: &'static Slot, timeout: i64, prepare: impl FnOnce(&Socket)) -> Handle {
     let mut tag = slot.tag.load(Ordering::Relaxed).wrapping_add(1 << 24) & TAG & (i64::MAX as u64);
     if tag == 0 {
         tag = 1 << 24;
@@ -226,14 +246,13 @@ pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&
     slot.drained.store(0, Ordering::Relaxed);
     slot.released.store(false, Ordering::Relaxed);
     slot.generation.store(process::generation(), Ordering::Relaxed);
-    slot.socket.open(descriptor, kind);
     prepare(&slot.socket);
     for side in &slot.sides {
         side.reset(timeout);
     }
     LIVE.fetch_add(1, Ordering::Relaxed);
     slot.sides.iter().for_each(|side| side.gate.open(tag));
-    Ok((tag | u64::from(slot.index)) as Handle)
+    (tag | u64::from(slot.index)) as Handle
 }
 
 /// How many handles are live in this process.

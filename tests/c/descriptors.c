@@ -523,6 +523,58 @@ static void what_is_no_socket_is_refused_and_left_alone(void)
     CHECK(sock_release_fd(12345), ==, SOCK_EHANDLE);
 }
 
+static int64_t call_from_fd(call *c) { return sock_from_fd((int)c->number); }
+
+static void no_descriptor_has_two_handles(void)
+{
+    int fds[2];
+    sock_t pair[2], listener = listen_local();
+    unix_pair(pair);
+    CHECK(sock_from_fd(sock_fd(pair[0])), ==, SOCK_EBUSY);
+    CHECK(sock_from_fd(sock_fd(listener)), ==, SOCK_EBUSY);
+    CHECK(sock_write(pair[0], "x", 1), ==, 1);
+    close_pair(pair);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+    for (int i = 0; i < 3; i++) {
+        sock_t adopted = sock_from_fd(fds[0]);
+        CHECK(adopted, >, 0);
+        CHECK(sock_from_fd(fds[0]), ==, SOCK_EBUSY);
+        CHECK(is_close_on_exec(fds[0]), ==, true);
+        CHECK(sock_release_fd(adopted), ==, fds[0]);
+    }
+    /* Of two that adopt at once, one does. */
+    for (int i = 0; i < rounds(200); i++) {
+        call both[2] = { { .run = call_from_fd, .number = fds[0] }, { .run = call_from_fd, .number = fds[0] } };
+        for (int j = 0; j < 2; j++) call_start(&both[j]);
+        for (int j = 0; j < 2; j++) call_join(&both[j]);
+        int winner = both[1].result > 0;
+        CHECK(both[winner].result, >, 0);
+        CHECK(both[!winner].result, ==, SOCK_EBUSY);
+        CHECK(sock_release_fd(both[winner].result), ==, fds[0]);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+/* A number that was closed behind a handle's back is soon another socket's, which is then its handle's. */
+static void a_number_that_was_closed_under_a_handle_can_be_used(void)
+{
+    sock_t pair[2], fresh[2];
+    unix_pair(pair);
+    int stolen = sock_fd(pair[0]), spare = dup(stolen);
+    close(stolen);
+    unix_pair(fresh);
+    CHECK(sock_fd(fresh[0]), ==, stolen);
+    CHECK(sock_from_fd(stolen), ==, SOCK_EBUSY);
+    CHECK(sock_write(fresh[0], "x", 1), ==, 1);
+    CHECK(sock_close(fresh[0]), ==, 0);
+    CHECK(dup2(spare, stolen), ==, stolen);
+    close(spare);
+    CHECK(sock_close(fresh[1]), ==, 0);
+    close_pair(pair);
+}
+
 static void an_adopted_connection_works_and_waits_without_blocking(void)
 {
     int fds[2];
@@ -750,6 +802,8 @@ static const test_case cases[] = {
     CASE(a_socket_of_another_family_can_be_adopted),
     CASE(an_adopted_socket_that_was_never_connected_says_so),
     CASE(what_is_no_socket_is_refused_and_left_alone),
+    CASE(no_descriptor_has_two_handles),
+    CASE(a_number_that_was_closed_under_a_handle_can_be_used),
     CASE(an_adopted_connection_works_and_waits_without_blocking),
     CASE(sequenced_packets_keep_their_boundaries),
     CASE(accepting_on_an_adopted_blocking_listener_never_blocks),
