@@ -2,7 +2,7 @@
 
 use super::handle::sock_t;
 use super::options::{options, sock_options};
-use super::{Subject, boundary, output, place, request};
+use super::{Subject, boundary, place, request, room};
 use crate::net::address::{Address, LONGEST, Raw, Written};
 use crate::net::error::{Code, Error, Result};
 use crate::net::{information, race};
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
 pub unsafe extern "C" fn sock_address_format(address: *const sock_address, text: *mut c_char, size: usize) -> i64 {
     boundary("address_format", Subject::Nothing, || {
         // SAFETY: C vouches for its pointers.
-        let (address, text) = unsafe { (read_address(address)?, output(text.cast::<u8>(), size)?) };
+        let (address, text) = unsafe { (read_address(address)?, room(text.cast::<u8>(), size)?) };
         let written = Written::new(&address);
         let written = written.as_bytes();
         let length = written.len();
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn sock_resolve(
     let request = unsafe { request(host, port) };
     boundary("resolve", Subject::Request(request), || {
         // SAFETY: C vouches for its pointers.
-        let (options, out) = unsafe { (self::options(options)?, output(out, capacity)?) };
+        let (options, out) = unsafe { (self::options(options)?, room(out, capacity)?) };
         let addresses = race::resolve(request, &options)?;
         for (place, address) in out.iter_mut().zip(&addresses) {
             *place = sock_address::from_address(*address);

@@ -1,7 +1,7 @@
 //! Chapter 7: unix sockets, descriptors, activation.
 
 use super::handle::sock_t;
-use super::{Subject, boundary, input, output, place};
+use super::{Subject, boundary, input, output, place, room};
 use crate::net::{adopt, local};
 use std::ffi::{c_int, c_void};
 
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn sock_recv_fds(
         let place = place(count)?;
         let mut came = 0;
         // SAFETY: C vouches for its buffers.
-        let buffers = unsafe { output(buffer.cast::<u8>(), size).and_then(|buffer| Ok((buffer, output(fds, capacity)?))) };
+        let buffers = unsafe { output(buffer.cast::<u8>(), size).and_then(|buffer| Ok((buffer, room(fds, capacity)?))) };
         let result = buffers.and_then(|(buffer, fds)| local::receive_descriptors(s, buffer, fds, &mut came));
         place.put(came);
         result
@@ -157,5 +157,5 @@ pub extern "C" fn sock_release_fd(s: sock_t) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_inherited(out: *mut sock_t, capacity: usize) -> i64 {
     // SAFETY: C vouches for its buffer.
-    boundary("inherited", Subject::Nothing, || adopt::inherited(unsafe { output(out, capacity)? }))
+    boundary("inherited", Subject::Nothing, || adopt::inherited(unsafe { room(out, capacity)? }))
 }

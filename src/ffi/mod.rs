@@ -137,6 +137,16 @@ unsafe fn output<'a, T>(buffer: *mut T, count: usize) -> Result<&'a mut [T]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(buffer, count) })
 }
 
+/// The same for an array of as many results as there may be: a capacity beyond what any call fills is no mistake.
+///
+/// # Safety
+/// As [`output`].
+unsafe fn room<'a, T>(array: *mut T, capacity: usize) -> Result<&'a mut [T]> {
+    const MOST: usize = 1 << 16;
+    // SAFETY: the caller vouches for more than that.
+    unsafe { output(array, capacity.min(MOST)) }
+}
+
 /// Where a result goes: not NULL, aligned or not.
 struct Place<T>(*mut T);
 

@@ -1,7 +1,7 @@
 //! Chapter 8: many sockets in one thread.
 
 use super::handle::sock_t;
-use super::{Subject, boundary, output};
+use super::{Subject, boundary, room};
 use crate::net::error::{Error, Result};
 use crate::net::poller;
 use std::ffi::{c_int, c_void};
@@ -107,7 +107,7 @@ pub extern "C" fn sock_poller_remove(poller: sock_t, s: sock_t) -> c_int {
 pub unsafe extern "C" fn sock_poller_wait(poller: sock_t, events: *mut sock_event, capacity: usize, timeout_ms: i64) -> i64 {
     boundary("poller_wait", Subject::Nothing, || {
         // SAFETY: C vouches for its array.
-        let events = unsafe { output(events, capacity) }?;
+        let events = unsafe { room(events, capacity) }?;
         super::stream::check_time(timeout_ms)?;
         poller::wait(poller, events.len(), timeout_ms, |index, event| {
             if let Some(place) = events.get_mut(index) {

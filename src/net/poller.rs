@@ -117,10 +117,11 @@ fn check_interest(interest: u32) -> Result<()> {
 
 pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result<()> {
     check_interest(interest)?;
-    if poller == handle {
+    let itself = poller == handle;
+    let (watching, poller) = pin(poller)?;
+    if itself {
         return Err(Error::invalid("a poller cannot watch itself"));
     }
-    let (watching, poller) = pin(poller)?;
     let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     let mut details = pinned.socket().details();
     // The closer shuts the gate before it asks whether anybody watches: it finds this, or this finds the gate shut.
@@ -274,14 +275,15 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
         told += 1;
     };
     let mut events = [Event::EMPTY; BATCH];
+    let mut looked_again = false;
     loop {
-        let room = capacity.min(BATCH);
         let (own, more) = poller.entries().own_share(capacity, &mut report);
         if own == capacity {
             return Ok(own);
         }
+        let room = BATCH.min(capacity - own);
         let end = if more { 0 } else { until };
-        let count = poller.sleep(&pinned, &mut events[..room.min(capacity - own)], end)?;
+        let count = poller.sleep(&pinned, &mut events[..room], end)?;
         let mut found = own;
         let mut entries = poller.entries();
         for event in &events[..count] {
@@ -300,6 +302,11 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
         }
         if more {
             continue; // the kernel has nothing: all room is theirs
+        }
+        if count == room && !looked_again {
+            // What is no event, such as the poller's own eventfd, may have had all the room: the kernel tells in turn.
+            looked_again = true;
+            continue;
         }
         if until == 0 {
             // A fiber that asks again and again must not keep the others from running.
@@ -325,8 +332,9 @@ impl Poller {
             return self.take(events, Some(0));
         }
         if wait::is_bound() {
-            // They leave the eventfd set, which is no event.
-            check(pinned.side())?;
+            if pinned.side().gate.is_closed() {
+                return Err(Error::new(Code::Closed));
+            }
             // The set is itself a descriptor to wait for.
             let count = self.take(events, Some(0))?;
             if count > 0 {

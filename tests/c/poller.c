@@ -276,6 +276,8 @@ static void misuse_has_its_codes(void)
     sock_event event;
     unix_pair(pair);
     CHECK(sock_poller_add(poller, poller, SOCK_READ, NULL), ==, SOCK_EINVAL);
+    CHECK(sock_poller_add(0, 0, SOCK_READ, NULL), ==, SOCK_EHANDLE);
+    CHECK(sock_poller_add(pair[0], pair[0], SOCK_READ, NULL), ==, SOCK_ETYPE);
     CHECK(sock_poller_add(poller, second, SOCK_READ, NULL), ==, SOCK_ETYPE);
     CHECK(sock_poller_add(pair[0], pair[1], SOCK_READ, NULL), ==, SOCK_ETYPE);
     CHECK(sock_poller_add(poller, pair[0], 4, NULL), ==, SOCK_EINVAL);
@@ -294,6 +296,64 @@ static void misuse_has_its_codes(void)
     CHECK(sock_close(pair[1]), ==, 0);
     CHECK(sock_close(poller), ==, 0);
     CHECK(sock_close(second), ==, 0);
+}
+
+/* Room for one event, which the poller's own news must not take away from a handle's. */
+static void what_is_ready_is_told_whatever_else_happened(void)
+{
+    char line[8];
+    sock_t pair[2], poller = sock_poller();
+    sock_event event;
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    /* Bytes read ahead wake the poller; then they are gone, and others come. */
+    CHECK(sock_write(pair[1], "\nx", 2), ==, 2);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 0);
+    CHECK(sock_read(pair[0], line, sizeof line), ==, 1);
+    CHECK(sock_write(pair[1], "y", 1), ==, 1);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+    CHECK(event.socket, ==, pair[0]);
+    CHECK(sock_poller_wait(poller, &event, SIZE_MAX, 0), ==, 1);
+    /* After a cancel nobody waits, but what is ready is still told. */
+    CHECK(sock_cancel(poller), ==, 0);
+    for (int i = 0; i < 4; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, i % 2 ? SOCK_FOREVER : 0), ==, 1);
+        CHECK(event.socket, ==, pair[0]);
+    }
+    CHECK(sock_read(pair[0], line, sizeof line), ==, 1);
+    CHECK(sock_poller_wait(poller, &event, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
+    close_pair(pair);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void wait_when_canceled(sock_t connection, void *result)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    char byte;
+    CHECK(sock_poller_add(poller, connection, SOCK_READ, NULL), ==, 0);
+    CHECK(sock_cancel(poller), ==, 0);
+    CHECK(sock_peek(connection, &byte, 1), ==, 1);
+    CHECK(sock_poller_wait(poller, &event, 1, SOCK_FOREVER), ==, 1);
+    CHECK(event.socket, ==, connection);
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    CHECK(sock_poller_wait(poller, &event, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
+    CHECK(sock_close(poller), ==, 0);
+    atomic_fetch_add((atomic_int *)result, 1);
+}
+
+static void handlers_hear_what_is_ready_after_a_cancel(void)
+{
+    atomic_int done = 0;
+    for (int model = SOCK_THREADS; model <= SOCK_FIBERS; model++) {
+        served serving = serve_with(wait_when_canceled, &done, SOCK_SERVER_OPTIONS(.model = model));
+        int client = raw_connect(serving.port);
+        raw_send(client, "x", 1);
+        CHECK(raw_drain(client), ==, 0);
+        raw_close(client);
+        CHECK(sock_close(serving.server), ==, 0);
+    }
+    CHECK(done, ==, 2);
 }
 
 static int64_t call_poller(call *c)
@@ -676,6 +736,8 @@ static const test_case cases[] = {
     CASE(two_pollers_may_watch_one_handle),
     CASE(closing_a_poller_leaves_its_handles_alone),
     CASE(misuse_has_its_codes),
+    CASE(what_is_ready_is_told_whatever_else_happened),
+    CASE(handlers_hear_what_is_ready_after_a_cancel),
     CASE(waiting_ends_at_its_time),
     CASE(signals_neither_end_nor_lengthen_a_wait),
     CASE(close_and_cancel_end_every_wait),
