@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 /// and this is still the process that made it: a forked child may close its copy without harm.
 pub struct BoundPath {
     name: UnixName,
+    /// Where that is whatever directory the process is in, if the name does not say so itself.
+    absolute: Vec<u8>,
     file: file::Identity,
     process: u32,
 }
@@ -31,9 +33,13 @@ impl BoundPath {
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
-        let path = self.name.as_bytes();
+        if self.process != process::id() {
+            return;
+        }
         // While the socket is open its inode is not reused, and nobody takes the path over: it answers.
-        if self.process == process::id() && file::status(path).is_ok_and(|status| status.identity == self.file) {
+        let is_own = |path: &&[u8]| file::status(path).is_ok_and(|status| status.identity == self.file);
+        let paths = [self.name.as_bytes(), &self.absolute];
+        if let Some(path) = paths.iter().find(|path| is_own(path)) {
             let _ = file::unlink(path);
         }
     }
@@ -77,7 +83,10 @@ pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Optio
     }
     let path = name.as_bytes();
     let status = file::status(path)?;
-    let bound = boxed(BoundPath { name, file: status.identity, process: process::id() })?;
+    let is_relative = !path.starts_with(b"/");
+    // Where the directory has no name, the relative path has to do.
+    let absolute = if is_relative { file::absolute(path).unwrap_or_default() } else { Vec::new() };
+    let bound = boxed(BoundPath { name, absolute, file: status.identity, process: process::id() })?;
     if wanted != 0 && status.mode != wanted {
         file::set_path_mode(path, wanted)?;
     }

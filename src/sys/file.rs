@@ -20,7 +20,7 @@ pub struct Status {
     pub mode: u32,
 }
 
-const LONGEST_PATH: usize = 256;
+const LONGEST_PATH: usize = libc::PATH_MAX as usize;
 
 fn with_path<T>(path: &[u8], call: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
     let mut text = [0; LONGEST_PATH];
@@ -37,6 +37,20 @@ fn status_of(stat: &libc::stat) -> Status {
         is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK,
         mode: (stat.st_mode & 0o7777) as _,
     }
+}
+
+/// What a relative path names from any directory: it, below the directory that the process is in now.
+pub fn absolute(path: &[u8]) -> Result<Vec<u8>> {
+    let mut directory = [0; LONGEST_PATH];
+    // SAFETY: at most as many bytes as that are written, with a NUL.
+    if unsafe { libc::getcwd(directory.as_mut_ptr().cast(), directory.len()) }.is_null() {
+        return Err(Errno::last());
+    }
+    let directory = CStr::from_bytes_until_nul(&directory).map_err(|_| Errno::EINVAL)?.to_bytes();
+    let mut whole = Vec::new();
+    whole.try_reserve_exact(directory.len() + 1 + path.len()).map_err(|_| Errno::ENOMEM)?;
+    [directory, b"/", path].iter().for_each(|part| whole.extend_from_slice(part));
+    Ok(whole)
 }
 
 /// lstat(2).

@@ -88,6 +88,31 @@ static void close_leaves_a_path_that_is_no_longer_its_own(void)
     remove_place();
 }
 
+static void a_relative_path_is_removed_from_wherever_the_process_is(void)
+{
+    make_place();
+    char moved[FOLDER + 8];
+    int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(chdir(folder), ==, 0);
+    sock_t listener = sock_listen("unix:socket", NULL, NULL);
+    CHECK(listener, >, 0);
+    CHECK(exists(path), ==, true);
+    CHECK(chdir("/"), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(exists(path), ==, false);
+    /* Nor does it matter that the folder is called otherwise by then, while the process is in it. */
+    CHECK(chdir(folder), ==, 0);
+    listener = sock_listen("unix:socket", NULL, NULL);
+    snprintf(moved, sizeof moved, "%s.moved", folder);
+    CHECK(rename(folder, moved), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(exists("socket"), ==, false);
+    CHECK(rename(moved, folder), ==, 0);
+    CHECK(fchdir(before), ==, 0);
+    close(before);
+    remove_place();
+}
+
 static void what_is_no_living_listener_cannot_be_opened(void)
 {
     make_place();
@@ -495,6 +520,7 @@ static void opening_waits_while_the_backlog_is_full(void)
 static const test_case cases[] = {
     CASE(a_path_is_listened_on_and_removed_by_close),
     CASE(close_leaves_a_path_that_is_no_longer_its_own),
+    CASE(a_relative_path_is_removed_from_wherever_the_process_is),
     CASE(what_is_no_living_listener_cannot_be_opened),
     CASE(a_path_without_permission_is_told),
     CASE(what_is_not_a_stale_socket_is_not_taken_over),
