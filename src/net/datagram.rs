@@ -22,7 +22,7 @@ use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_
 use crate::sys::memory::boxed;
 use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family, Type};
-use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option};
+use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option, poll};
 use std::ffi::CStr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -97,7 +97,8 @@ fn own_address(address: &Address, local: Option<&Target>, options: &Options) -> 
     let family = family_of(address);
     if family == Family::Unix {
         let Some(host) = options.local_host else {
-            return Ok(None);
+            let port = options.local_port.is_some();
+            return if port { Err(Error::invalid("option local_port means nothing to a unix: host")) } else { Ok(None) };
         };
         let own = Request { host: Some(host), port: options.local_port }.parse_literal()?;
         let unix = matches!(own, Address::Unix(_));
@@ -140,7 +141,20 @@ pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
     let family = pinned.socket().family();
     let sent = send(&pinned, &mut Call::new(), |descriptor| system::send_to(descriptor, bytes, to, family));
-    sent.map_err(|error| name_receiver(error, to))
+    sent.map_err(|error| name_receiver(of_family(&pinned, to, error), to))
+}
+
+/// Of an IPv4 receiver the kernel tells an IPv6 socket that is not for both families only that there is no route.
+#[cold]
+fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
+    let to_v4 = || to.address().is_some_and(|address| family_of(&address) == Family::V4);
+    if error.code != Code::Unreachable || pinned.socket().family() != Some(Family::V6) || !to_v4() {
+        return error;
+    }
+    let own = socket::local_address(pinned.descriptor());
+    let only_v6 = option::get(pinned.descriptor(), option::V6_ONLY).is_ok_and(|on| on != 0)
+        || own.is_ok_and(|own| matches!(own.unmapped(), Address::Ip(SocketAddr::V6(own)) if !own.ip().is_unspecified()));
+    if only_v6 { send_error(pinned, Errno::EAFNOSUPPORT) } else { error }
 }
 
 /// With the address that a datagram was for: the handle's own is no news to anybody.
@@ -234,7 +248,7 @@ pub fn send_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
     while sent < datagrams.len() {
         match send_some(&pinned, &mut call, &mut datagrams[sent..]) {
             Ok(count) => sent += count,
-            Err(error) if sent == 0 => return Err(error),
+            Err(error) if sent == 0 => return Err(of_family(&pinned, datagrams[0].receiver(), error)),
             Err(error) => {
                 keep_refusal(&pinned, &error);
                 break;
@@ -298,8 +312,8 @@ fn send_cut(pinned: &Pinned, call: &mut Call, datagram: &mut Datagram, by_hand: 
     Ok(1)
 }
 
-/// Receives by `attempt`, waiting as long as `call` may.
-fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -> sys::Result<T>) -> Result<T> {
+/// Receives by `attempt`, waiting as long as `call` may. None where receiving has been shut down and nothing is left.
+fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -> sys::Result<T>) -> Result<Option<T>> {
     pinned.socket().check_unreported()?;
     let patience = &pinned.side().patience;
     let mut refused = None;
@@ -312,23 +326,44 @@ fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -
         }
     } else {
         match attempt(pinned.descriptor()) {
+            Err(Errno::EAGAIN) if was_shut(pinned) => return Ok(None),
             Err(Errno::EAGAIN) => patience.miss(),
             result => {
                 patience.hit();
-                return result.map_err(|errno| pinned.transfer_error(errno));
+                return result.map(Some).map_err(|errno| pinned.transfer_error(errno));
             }
         }
         call.ready(pinned)?;
     }
     loop {
         match attempt(pinned.descriptor()) {
+            Err(Errno::EAGAIN) if is_shut(pinned) => return Ok(None),
             Err(Errno::EAGAIN) => match refused {
                 Some(error) => return Err(error),
                 None => call.ready(pinned)?,
             },
-            result => return result.map_err(|errno| pinned.transfer_error(errno)),
+            result => return result.map(Some).map_err(|errno| pinned.transfer_error(errno)),
         }
     }
+}
+
+/// Whether sock_shutdown has ended receiving. The kernel then says EAGAIN as before, but to poll(2) that there is something:
+/// the end, which this tells the pollers has been reported.
+fn was_shut(pinned: &Pinned) -> bool {
+    let shut = pinned.side().shut.load(Ordering::Relaxed);
+    if shut {
+        pinned.side().ended.store(true, Ordering::Relaxed);
+    }
+    shut
+}
+
+/// The same for whoever has waited, where another process that shares the socket may have done it.
+#[cold]
+pub fn is_shut(pinned: &Pinned) -> bool {
+    if poll::peer_has_ended(pinned.descriptor()) {
+        pinned.side().shut.store(true, Ordering::Relaxed);
+    }
+    was_shut(pinned)
 }
 
 /// The outcome of receiving a datagram of `whole` bytes into a buffer of `size`.
@@ -352,8 +387,12 @@ pub fn receive_from(handle: Handle, buffer: &mut [u8], from: Option<&mut Endpoin
     let family = pinned.socket().family();
     let size = buffer.len();
     let mut from = from;
-    let whole = receive(&pinned, &mut call, |descriptor| system::receive_from(descriptor, buffer, from.as_deref_mut(), family))?;
-    received(&pinned, whole, size)
+    let attempt = |descriptor| system::receive_from(descriptor, buffer, from.as_deref_mut(), family);
+    let whole = receive(&pinned, &mut call, attempt)?;
+    if let (None, Some(from)) = (whole, from) {
+        *from = Endpoint::NONE;
+    }
+    received(&pinned, whole.unwrap_or(0), size)
 }
 
 /// The same where the caller has the turn to read.
@@ -363,7 +402,7 @@ pub fn read(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
     }
     let size = buffer.len();
     let whole = receive(pinned, call, |descriptor| socket::receive(descriptor, buffer, socket::TRUNCATED_LENGTH))?;
-    received(pinned, whole, size)
+    received(pinned, whole.unwrap_or(0), size)
 }
 
 pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [PartMut]) -> Result<usize> {
@@ -373,10 +412,10 @@ pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [PartMut]) -> Re
     let size = parts.iter().map(|part| part.len()).sum();
     if arrive_joined(pinned) {
         let whole = with_next(pinned, Some(call), true, |bytes, _| scatter(bytes, parts))?;
-        return received(pinned, whole, size);
+        return received(pinned, whole.unwrap_or(0), size);
     }
     let whole = receive(pinned, call, |descriptor| system::receive_parts(descriptor, parts))?;
-    received(pinned, whole, size)
+    received(pinned, whole.unwrap_or(0), size)
 }
 
 /// The next datagram, left where it is.
@@ -389,6 +428,7 @@ pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
             receive(pinned, call, |descriptor| socket::receive(descriptor, buffer, flags))?
         }
     };
+    let whole = whole.unwrap_or(0);
     let length = whole.min(size);
     if whole > size { Err(Error::new(Code::Truncated).after(length)) } else { Ok(length) }
 }
@@ -396,11 +436,13 @@ pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
 pub fn try_read(pinned: &Pinned, buffer: &mut [u8]) -> Result<usize> {
     let size = buffer.len();
     let whole = match arrive_joined(pinned) {
-        true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?,
+        true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?.unwrap_or(0),
         false => {
             pinned.socket().check_unreported()?;
-            socket::receive(pinned.descriptor(), buffer, socket::TRUNCATED_LENGTH)
-                .map_err(|errno| pinned.transfer_error(errno))?
+            match socket::receive(pinned.descriptor(), buffer, socket::TRUNCATED_LENGTH) {
+                Err(Errno::EAGAIN) if was_shut(pinned) => 0,
+                received => received.map_err(|errno| pinned.transfer_error(errno))?,
+            }
         }
     };
     received(pinned, whole, size)
@@ -484,7 +526,10 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
         return receive_one_by_one(&pinned, &mut call, datagrams);
     }
     let family = pinned.socket().family();
-    let mut got = receive(&pinned, &mut call, |descriptor| system::receive_batch(descriptor, datagrams, joined, family))?;
+    let attempt = |descriptor| system::receive_batch(descriptor, datagrams, joined, family);
+    let Some(mut got) = receive(&pinned, &mut call, attempt)? else {
+        return Ok(0);
+    };
     while got < datagrams.len() && got % system::BATCH == 0 {
         match system::receive_batch(pinned.descriptor(), &mut datagrams[got..], joined, family) {
             Ok(more) => got += more,
@@ -504,7 +549,8 @@ fn receive_one_by_one(pinned: &Pinned, call: &mut Call, datagrams: &mut [Datagra
     for datagram in datagrams {
         let call = if got == 0 { Some(&mut *call) } else { None };
         match with_next(pinned, call, true, |bytes, from| datagram.put(bytes, from)) {
-            Ok(()) => got += 1,
+            Ok(Some(())) => got += 1,
+            Ok(None) => break,
             Err(error) if got == 0 => return Err(error),
             Err(error) => {
                 keep_refusal(pinned, &error);
@@ -555,17 +601,25 @@ impl Joined {
 /// One datagram of those that arrived joined. The caller has the turn to read.
 fn receive_one(pinned: &Pinned, call: &mut Call, buffer: &mut [u8], from: Option<&mut Endpoint>) -> Result<usize> {
     let size = buffer.len();
-    let whole = with_next(pinned, Some(call), true, |bytes, sender| {
-        if let Some(from) = from {
-            *from = *sender;
-        }
+    let mut sender = Endpoint::NONE;
+    let whole = with_next(pinned, Some(call), true, |bytes, of| {
+        sender = *of;
         scatter(bytes, &mut [PartMut::new(buffer)])
     })?;
-    received(pinned, whole, size)
+    if let Some(from) = from {
+        *from = sender;
+    }
+    received(pinned, whole.unwrap_or(0), size)
 }
 
-/// Shows `work` the next datagram, and drops it unless it is only looked at. Without a `call` it does not wait.
-fn with_next<T>(pinned: &Pinned, call: Option<&mut Call>, take: bool, work: impl FnOnce(&[u8], &Endpoint) -> T) -> Result<T> {
+/// Shows `work` the next datagram, and drops it unless it is only looked at. Without a `call` it does not wait. None as for
+/// [`receive`].
+fn with_next<T>(
+    pinned: &Pinned,
+    call: Option<&mut Call>,
+    take: bool,
+    work: impl FnOnce(&[u8], &Endpoint) -> T,
+) -> Result<Option<T>> {
     let socket = pinned.socket();
     if socket.details().joined.is_none() {
         socket.details().joined = Some(Joined::new()?);
@@ -576,13 +630,19 @@ fn with_next<T>(pinned: &Pinned, call: Option<&mut Call>, take: bool, work: impl
         Some(joined) => joined.fill(descriptor, family),
         None => Err(Errno::ENOMEM),
     };
-    match call {
-        _ if socket.buffered() > 0 => {}
+    let found = match call {
+        _ if socket.buffered() > 0 => Some(()),
         Some(call) => receive(pinned, call, fill)?,
         None => {
             socket.check_unreported()?;
-            fill(pinned.descriptor()).map_err(|errno| pinned.transfer_error(errno))?;
+            match fill(pinned.descriptor()) {
+                Err(Errno::EAGAIN) if was_shut(pinned) => None,
+                filled => Some(filled.map_err(|errno| pinned.transfer_error(errno))?),
+            }
         }
+    };
+    if found.is_none() {
+        return Ok(None);
     }
     let mut details = socket.details();
     let joined = details.joined.as_mut().ok_or(Error::new(Code::Internal))?;
@@ -593,7 +653,7 @@ fn with_next<T>(pinned: &Pinned, call: Option<&mut Call>, take: bool, work: impl
     // An empty datagram that was only looked at counts too.
     let left = if joined.any { (joined.end - joined.start).max(1) } else { 0 };
     socket.set_buffered(&details, left);
-    Ok(result)
+    Ok(Some(result))
 }
 
 /// Becomes a member of a multicast group on a device, or where the kernel's routes say.

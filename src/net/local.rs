@@ -1,6 +1,7 @@
 //! Unix sockets: paths, credentials, and descriptors that travel with the bytes.
 
 use super::address::Address;
+use super::datagram;
 use super::error::{Code, Error, Result};
 use super::listen;
 use super::options::Options;
@@ -250,6 +251,7 @@ pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawF
     let received = loop {
         match descriptor::receive(pinned.descriptor(), buffer, passed) {
             Ok(received) => break received,
+            Err(Errno::EAGAIN) if !stream && datagram::is_shut(&pinned) => return Ok(0),
             Err(Errno::EAGAIN) => call.ready(&pinned)?,
             Err(errno) => return Err(pinned.transfer_error(errno)),
         }

@@ -116,6 +116,10 @@ impl Datagram {
         self.size
     }
 
+    pub fn receiver(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Bytes sent or received.
     pub fn length(&self) -> usize {
         self.length

@@ -33,6 +33,12 @@ impl Watch {
     }
 }
 
+/// Whether a socket will receive nothing more: its peer has ended its direction, or it was shut down for reading itself.
+pub fn peer_has_ended(descriptor: RawFd) -> bool {
+    let mut watch = [Watch::new(descriptor, libc::POLLRDHUP)];
+    poll(&mut watch, Some(0)).is_ok() && watch[0].0.revents & libc::POLLRDHUP != 0
+}
+
 /// Waits until one is ready or `nanoseconds` have passed; None waits for ever. How many are ready; EINTR is returned.
 pub fn poll(watches: &mut [Watch], nanoseconds: Option<i64>) -> Result<usize> {
     let list = watches.as_mut_ptr().cast::<libc::pollfd>();

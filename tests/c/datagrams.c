@@ -152,7 +152,13 @@ static void an_ipv6_only_socket_refuses_ipv4(void)
     CHECK(six, >, 0);
     sock_address four;
     CHECK(sock_address_parse("127.0.0.1", "9", &four), ==, 0);
-    CHECK(sock_send_to(six, "x", 1, &four), <, 0);
+    CHECK(sock_send_to(six, "x", 1, &four), ==, SOCK_EINVAL);
+    CHECK(sock_close(six), ==, 0);
+    six = sock_udp_bind("::1", "0", NULL);
+    sock_datagram entry = {.data = "x", .size = 1, .address = four};
+    CHECK(sock_send_to(six, "x", 1, &four), ==, SOCK_EINVAL);
+    CHECK(strstr(sock_last_error(), "to 127.0.0.1:9: ") != NULL, ==, true);
+    CHECK(sock_send_batch(six, &entry, 1), ==, SOCK_EINVAL);
     CHECK(sock_close(six), ==, 0);
 }
 
@@ -931,6 +937,69 @@ static void an_unconnected_socket_is_not_shut_down(void)
     close_both(pair[0], pair[1]);
 }
 
+/* Every receiving call, blocked and not, gives nothing at once when receiving is shut down, and does not look for it again and
+ * again. */
+static void what_is_shut_down_receives_what_came_and_then_nothing(sock_t from, sock_t s)
+{
+    char byte;
+    sock_address sender;
+    sock_datagram entry = {.data = &byte, .size = 1};
+    call c = {.run = call_recv_from, .socket = s, .buffer = &byte, .size = 1};
+    call_start(&c);
+    call_wait_asleep(&c);
+    CHECK(sock_shutdown(s, SOCK_READ), ==, 0);
+    CHECK(call_join(&c), ==, 0);
+    CHECK(sock_recv_from(s, &byte, 1, &sender), ==, 0);
+    CHECK(sender.length, ==, 0);
+    CHECK(sock_read(s, &byte, 1), ==, 0);
+    CHECK(sock_readv(s, &(struct iovec){.iov_base = &byte, .iov_len = 1}, 1), ==, 0);
+    CHECK(sock_peek(s, &byte, 1), ==, 0);
+    CHECK(sock_try_read(s, &byte, 1), ==, 0);
+    CHECK(sock_recv_batch(s, &entry, 1), ==, 0);
+    CHECK(sock_cancel(s), ==, 0);
+    CHECK(sock_read(s, &byte, 1), ==, 0);
+    CHECK(sock_shutdown(s, SOCK_READ), ==, 0);
+    close_both(from, s);
+}
+
+static void a_shut_down_socket_receives_no_more(void)
+{
+    int fds[2], passed;
+    sock_t pair[2];
+    char byte;
+    size_t count = 1;
+    connected_pair(pair);
+    what_is_shut_down_receives_what_came_and_then_nothing(pair[0], pair[1]);
+    connected_pair(pair);
+    ask_for_joined(pair[0], pair[1]);
+    what_is_shut_down_receives_what_came_and_then_nothing(pair[0], pair[1]);
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    for (int i = 0; i < 2; i++) pair[i] = sock_from_fd(fds[i]);
+    CHECK(sock_write(pair[0], "x", 1), ==, 1);
+    CHECK(sock_shutdown(pair[1], SOCK_READ), ==, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+    CHECK(sock_recv_fds(pair[1], &byte, 1, &passed, 1, &count), ==, 0);
+    CHECK(count, ==, 0);
+    close_both(pair[0], pair[1]);
+}
+
+/* One who shares the open file may shut it down too: the library is not told. */
+static void who_shares_a_socket_may_shut_it_down(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    char byte;
+    sock_event event;
+    connected_pair(pair);
+    CHECK(sock_poller_add(poller, pair[1], SOCK_READ, NULL), ==, 0);
+    CHECK(shutdown(sock_fd(pair[1]), SHUT_RD), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 10000), ==, 1);
+    CHECK(event.ready & SOCK_READ, !=, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 20), ==, 0); /* the end has been told */
+    CHECK(sock_close(poller), ==, 0);
+    close_both(pair[0], pair[1]);
+}
+
 static void several_threads_receive_at_once(void)
 {
     enum { THREADS = 4 };
@@ -1146,6 +1215,7 @@ static void unix_datagrams_keep_boundaries_and_names(void)
     CHECK(sock_read(server, buffer, sizeof buffer), ==, 3);
     CHECK(sock_read(server, buffer, sizeof buffer), ==, 3);
     CHECK(sock_read(server, buffer, sizeof buffer), ==, 1);
+    CHECK(sock_udp_open(unix_host("server"), NULL, SOCK_OPTIONS(.local_port = "1")), ==, SOCK_EINVAL);
     close_both(named, unnamed);
     CHECK(sock_close(server), ==, 0);
     CHECK(rmdir(folder), ==, 0); /* both paths are gone */
@@ -1327,6 +1397,8 @@ static const test_case cases[] = {
     CASE(broadcast_needs_the_option),
     CASE(every_receiving_call_ends_as_streams_do),
     CASE(an_unconnected_socket_is_not_shut_down),
+    CASE(a_shut_down_socket_receives_no_more),
+    CASE(who_shares_a_socket_may_shut_it_down),
     CASE(several_threads_receive_at_once),
     CASE(reading_threads_take_no_turns),
     CASE(trying_to_read_beside_a_waiting_call_does_not_wait),
