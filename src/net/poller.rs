@@ -541,7 +541,9 @@ impl Entries {
         // What this round has already told of it.
         let told = if place.listed { place.own(socket, sides) } else { 0 };
         let gone = kernel & epoll::PEER_CLOSED != 0;
-        let over = kernel & (epoll::HANGUP | epoll::ERROR) != 0 && socket.kind() != Kind::Datagram;
+        // An error on a datagram socket is about one datagram.
+        let lasting = if socket.kind() == Kind::Datagram { epoll::HANGUP } else { epoll::HANGUP | epoll::ERROR };
+        let over = kernel & lasting != 0;
         let mut ready = 0;
         if kernel & (epoll::IN | epoll::HANGUP | epoll::ERROR) != 0 && !read.ended.load(Ordering::Relaxed) {
             ready |= READ & place.interest;

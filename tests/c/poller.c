@@ -270,6 +270,33 @@ static void closing_a_poller_leaves_its_handles_alone(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+/* What is over for good is told of once, and waited for in silence: the kernel would say so for ever. */
+static void wait_beside_what_is_over(sock_t s)
+{
+    sock_t poller = sock_poller();
+    sock_event event;
+    CHECK(sock_poller_add(poller, s, 0, NULL), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+    CHECK(event.ready, ==, SOCK_HANGUP);
+    int64_t before = processor_us();
+    CHECK(sock_poller_wait(poller, &event, 1, 300), ==, 0);
+    CHECK(processor_us() - before, <, under_memcheck() ? 200000 : 15000);
+    CHECK(sock_close(poller), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+}
+
+static void sockets_of_datagrams_that_are_over_do_not_spin_the_loop(void)
+{
+    int fds[2];
+    sock_t s = sock_udp_open("127.0.0.1", "9", NULL);
+    CHECK(sock_shutdown(s, SOCK_READ | SOCK_WRITE), ==, 0);
+    wait_beside_what_is_over(s);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), ==, 0);
+    s = sock_from_fd(fds[0]);
+    close(fds[1]);
+    wait_beside_what_is_over(s);
+}
+
 static void misuse_has_its_codes(void)
 {
     sock_t pair[2], poller = sock_poller(), second = sock_poller();
@@ -735,6 +762,7 @@ static const test_case cases[] = {
     CASE(a_closed_handle_is_gone_from_every_poller),
     CASE(two_pollers_may_watch_one_handle),
     CASE(closing_a_poller_leaves_its_handles_alone),
+    CASE(sockets_of_datagrams_that_are_over_do_not_spin_the_loop),
     CASE(misuse_has_its_codes),
     CASE(what_is_ready_is_told_whatever_else_happened),
     CASE(handlers_hear_what_is_ready_after_a_cancel),
