@@ -70,7 +70,7 @@ fn connect(address: &Address, local: Option<&Target>, options: &Options) -> Resu
     }
     socket::connect(socket.as_raw_fd(), address).map_err(|errno| match errno {
         // The kernel's words for having no free port left.
-        Errno::EAGAIN if family != Family::Unix => no_port().errno(errno),
+        Errno::EAGAIN if family != Family::Unix => listen::no_port().errno(errno),
         errno => errno.into(),
     })?;
     Ok((socket, bound))
@@ -86,10 +86,6 @@ fn make(family: Family, options: &Options) -> Result<OwnedFd> {
     }
     options.configure(socket.as_raw_fd())?;
     Ok(socket)
-}
-
-fn no_port() -> Error {
-    Error::with(Code::AddressNotAvailable, "no local port is free")
 }
 
 /// What `local_host` and `local_port` say, for a peer at `address`.
@@ -111,7 +107,7 @@ fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Opt
     if let Address::Unix(name) = address {
         return local::bind(socket, *name, options);
     }
-    socket::bind(socket.as_raw_fd(), address)?;
+    listen::bind_ip(socket.as_raw_fd(), address)?;
     Ok(None)
 }
 
@@ -207,7 +203,7 @@ fn send_error(pinned: &Pinned, errno: Errno) -> Error {
     match errno {
         Errno::EAFNOSUPPORT => Error::invalid("the address is of another family than the socket").errno(errno),
         // An unbound socket takes a port when it first sends: EAGAIN is also the kernel's word for having none left.
-        Errno::EAGAIN if has_no_port(pinned) => no_port().errno(errno),
+        Errno::EAGAIN if has_no_port(pinned) => listen::no_port().errno(errno),
         errno => pinned.transfer_error(errno),
     }
 }

@@ -10,7 +10,7 @@ use super::socket::Kind;
 use super::wait::{Call, NEVER};
 use super::{log, resolve, worker};
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
-use crate::sys::{AsRawFd, Errno, OwnedFd, option};
+use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, option};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
@@ -88,13 +88,25 @@ pub fn bind_first<T>(addresses: &[Address], bind: impl Fn(&Address) -> Result<T>
     Err(first_error.unwrap_or(Error::new(Code::NoHost)))
 }
 
+/// bind(2) to an IP address. Of no port in particular the kernel says that it is in use when none is left.
+pub fn bind_ip(descriptor: RawFd, address: &Address) -> Result<()> {
+    system::bind(descriptor, address).map_err(|errno| match errno {
+        Errno::EADDRINUSE if address.port() == Some(0) => no_port().errno(errno),
+        errno => errno.into(),
+    })
+}
+
+pub fn no_port() -> Error {
+    Error::with(Code::AddressNotAvailable, "no local port is free")
+}
+
 fn listen_on(address: &Address, options: &Options) -> Result<OwnedFd> {
     let socket = match options.multipath {
         // TCP where the kernel has no MPTCP, or has it without one of the options.
         1 => prepare(address, MULTIPATH, options).or_else(|_| prepare(address, 0, options))?,
         _ => prepare(address, 0, options)?,
     };
-    system::bind(socket.as_raw_fd(), address)?;
+    bind_ip(socket.as_raw_fd(), address)?;
     start(socket.as_raw_fd(), options)?;
     Ok(socket)
 }

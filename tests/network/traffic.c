@@ -166,10 +166,23 @@ static void datagrams_without_a_free_port_say_so(void)
         opened[i] = sock_udp_bind("127.0.0.1", "0", NULL);
         CHECK(opened[i], >, 0);
     }
-    int64_t code = sock_udp_bind("127.0.0.1", "0", NULL);
-    CHECK(code == SOCK_EADDRINUSE ? SOCK_EADDRNOTAVAIL : code, ==, SOCK_EADDRNOTAVAIL);
+    CHECK(sock_udp_bind("127.0.0.1", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EADDRINUSE */
     CHECK(sock_udp_open("127.0.0.1", "7000", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EAGAIN */
     for (int i = 0; i < 8; i++) CHECK(sock_close(opened[i]), ==, 0);
+}
+
+static void listening_without_a_free_port_says_so(void)
+{
+    sock_t listeners[8];
+    network_begin();
+    sysctl("net/ipv4/ip_local_port_range", "40000 40007");
+    for (int i = 0; i < 8; i++) {
+        listeners[i] = sock_listen("127.0.0.1", "0", NULL);
+        CHECK(listeners[i], >, 0);
+    }
+    CHECK(sock_listen("127.0.0.1", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EADDRINUSE */
+    CHECK(sock_listen("127.0.0.1", "40000", NULL), ==, SOCK_EADDRINUSE);
+    for (int i = 0; i < 8; i++) CHECK(sock_close(listeners[i]), ==, 0);
 }
 
 static void an_address_of_others_cannot_be_listened_on(void)
@@ -266,6 +279,7 @@ static const test_case cases[] = {
     CASE(a_killed_connection_is_an_error),
     CASE(forbidden_datagrams_are_a_permission_error),
     CASE(datagrams_without_a_free_port_say_so),
+    CASE(listening_without_a_free_port_says_so),
     CASE(an_address_of_others_cannot_be_listened_on),
     LONG_CASE(lost_packets_lose_no_bytes, 120),
     LONG_CASE(fifty_clients_share_a_slow_line, 40),
