@@ -1096,7 +1096,8 @@ int64_t sock_read_exact(sock_t s,
  * @param line at least `size` bytes
  * @param size of `line`, the NUL included; 0 returns 0 at once, and takes nothing
  * @return the length without the line end; SOCK_EEOF; SOCK_ETOOLONG if the line does not fit in `size` - 1 bytes: it stays readable,
- *         by sock_read or with a larger buffer; else as sock_read
+ *         by sock_read or with a larger buffer. sock_read of `size` - 1 bytes takes its head and nothing of the next line. Else as
+ *         sock_read
  *
  * Blocks until its timeout or deadline, which hold over the whole call; any thread. Since 0.1.
  */

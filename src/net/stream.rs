@@ -244,7 +244,7 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
         });
         match found {
             Line::Whole { text, .. } => return Ok(text),
-            Line::TooLong => return Err(Error::new(Code::TooLong)),
+            Line::TooLong => return Err(line_too_long(limit)),
             Line::Unfinished => {}
         }
         let asked = Cell::new(0);
@@ -263,13 +263,17 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
         }
         return match socket.buffered() {
             0 => Err(Error::new(Code::EndOfStream)),
-            rest if rest > limit => Err(Error::new(Code::TooLong)),
+            rest if rest > limit => Err(line_too_long(limit)),
             rest => {
                 socket.with_read_ahead(|ahead| deliver(ahead, rest, rest));
                 Ok(rest)
             }
         };
     }
+}
+
+fn line_too_long(limit: usize) -> Error {
+    Error::text(Code::TooLong, format_args!("the line is longer than {limit} bytes"))
 }
 
 /// Like [`read`], and leaves it there.

@@ -206,6 +206,30 @@ static void a_line_too_long_is_readable_in_parts(make_pair make)
 }
 OVER_BOTH(a_line_too_long_is_readable_in_parts)
 
+/* Reading what did not fit takes nothing of the line behind it, however long the line is. */
+static void a_line_too_long_can_be_skipped(make_pair make)
+{
+    for (int length = 8; length < 40; length++) {
+        sock_t pair[2];
+        char text[64], line[8];
+        int64_t head = 0, size;
+        make(pair);
+        context("%d", length);
+        memset(text, 'x', (size_t)length);
+        strcpy(text + length, "\r\nnext\n");
+        send_text(pair[0], text);
+        while ((size = sock_read_line(pair[1], line, sizeof line)) == SOCK_ETOOLONG) {
+            CHECK(strstr(sock_last_error(), "longer than 7 bytes") != NULL, ==, true);
+            head += sock_read(pair[1], line, sizeof line - 1);
+        }
+        CHECK(head + size, ==, length);
+        expect_line(pair[1], "next");
+        close_pair(pair);
+    }
+    context(NULL);
+}
+OVER_BOTH(a_line_too_long_can_be_skipped)
+
 static void *write_without_line_end(void *handle)
 {
     static const char data[65536] = { 'x' };
@@ -362,6 +386,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_line_fits_up_to_one_byte_less_than_the_buffer),
     BOTH_CASES(the_last_line_has_the_same_limit),
     BOTH_CASES(a_line_too_long_is_readable_in_parts),
+    BOTH_CASES(a_line_too_long_can_be_skipped),
     CASE(an_endless_line_is_refused_in_bounded_memory),
     BOTH_CASES(the_buffer_is_checked),
     CASE(a_deadline_in_a_line_loses_nothing),
