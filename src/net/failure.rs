@@ -20,6 +20,8 @@ pub struct Failure {
     /// Ends with a NUL; what does not fit is cut.
     text: [u8; LENGTH],
     length: usize,
+    /// The caller is inside the logger.
+    logging: bool,
 }
 
 thread_local! {
@@ -46,7 +48,7 @@ const WOULD_BLOCK: &str = ": it would block";
 
 impl Failure {
     const fn new() -> Failure {
-        Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0 }
+        Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0, logging: false }
     }
 
     /// A fiber's own; None where there is no memory for it.
@@ -82,10 +84,13 @@ fn last<T>(look: impl Fn(&Failure) -> T) -> T {
     LAST.with_borrow(look)
 }
 
+/// Changes it.
+fn change<T>(work: impl Fn(&mut Failure) -> T) -> T {
+    worker::with_failure(true, &work).unwrap_or_else(|| LAST.with_borrow_mut(&work))
+}
+
 fn keep(operation: &str, subject: Option<&dyn Display>, error: &Error) {
-    if worker::with_failure(true, |last| last.set(operation, subject, error)).is_none() {
-        LAST.with_borrow_mut(|last| last.set(operation, subject, error));
-    }
+    change(|last| last.set(operation, subject, error));
 }
 
 pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
@@ -126,9 +131,12 @@ fn passed_on(handle: Handle) -> Option<&'static str> {
 
 /// What a transfer that has failed, and has just been recorded, did move.
 pub fn record_count(count: usize) {
-    if worker::with_failure(true, |last| last.count = count).is_none() {
-        LAST.with_borrow_mut(|last| last.count = count);
-    }
+    change(|last| last.count = count);
+}
+
+/// Notes whether the caller is inside the logger. Whether it was.
+pub fn set_logging(on: bool) -> bool {
+    change(|last| std::mem::replace(&mut last.logging, on))
 }
 
 /// The text, NUL-terminated, in this thread's buffer.

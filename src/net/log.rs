@@ -1,11 +1,11 @@
 //! Messages for a logger that the host program sets; without one nothing is made and nothing is said.
 
 use super::error::{Error, Fallible, Result};
+use super::failure;
 use super::lock::{read, write};
 use crate::sys::Errno;
 use crate::sys::memory::boxed;
 use crate::sys::shared::Shared;
-use std::cell::Cell;
 use std::ffi::CStr;
 use std::fmt::{Arguments, Write};
 use std::sync::RwLock;
@@ -27,11 +27,6 @@ type Logger = Box<dyn Fn(Level, &CStr) + Send + Sync>;
 static ENABLED: AtomicBool = AtomicBool::new(false);
 static LOGGER: RwLock<Option<Shared<Logger>>> = RwLock::new(None);
 
-thread_local! {
-    /// The thread runs the logger.
-    static LOGGING: Cell<bool> = const { Cell::new(false) };
-}
-
 pub fn set(logger: Option<impl Fn(Level, &CStr) + Send + Sync + 'static>) -> Result<()> {
     let logger = match logger {
         Some(logger) => Some(Shared::new(boxed(logger)? as Logger)?),
@@ -50,7 +45,7 @@ pub fn enabled() -> bool {
 /// Hands a message to the logger, holding no lock, so that the logger may use the library. What that brings about is not logged.
 /// Without the memory for it there is no message.
 pub fn say(level: Level, message: Arguments) {
-    if !enabled() || LOGGING.get() {
+    if !enabled() || failure::set_logging(true) {
         return;
     }
     let logger = read(&LOGGER).clone();
@@ -58,10 +53,9 @@ pub fn say(level: Level, message: Arguments) {
     let written = text.write_fmt(message).and_then(|()| text.write_char('\0'));
     let message = CStr::from_bytes_until_nul(text.0.as_bytes());
     if let (Some(logger), Ok(()), Ok(message)) = (logger, written, message) {
-        LOGGING.set(true);
         logger(level, message);
-        LOGGING.set(false);
     }
+    failure::set_logging(false);
 }
 
 pub fn connection_lost(errno: Errno) {

@@ -23,6 +23,39 @@ static served serve_on(int workers, sock_handler handler, void *context, size_t 
 
 /* ---- results of their own ---- */
 
+/* A logger may wait: what fails in the other fibers meanwhile is logged all the same, and what fails in the logger is not. */
+static atomic_int logged;
+
+static void wait_for_another_message(int level, const char *message, void *context)
+{
+    (void)level, (void)message, (void)context;
+    atomic_fetch_add(&logged, 1);
+    for (int i = 0; i < 5000 && atomic_load(&logged) < 2; i++) CHECK(sock_sleep(1), ==, 0);
+    CHECK(sock_poller_wake(3), ==, SOCK_EHANDLE);
+}
+
+static void fail_once(sock_t connection, void *context)
+{
+    (void)context;
+    CHECK(sock_close(3), ==, SOCK_EHANDLE);
+    CHECK(strncmp(sock_last_error(), "close", 5), ==, 0);
+    CHECK(sock_write(connection, "k", 1), ==, 1);
+}
+
+static void a_logger_that_waits_holds_up_no_other_fiber(void)
+{
+    served s = serve_on(1, fail_once, NULL, 0);
+    int clients[2];
+    char answer;
+    CHECK(sock_set_logger(wait_for_another_message, NULL), ==, 0);
+    for (int i = 0; i < 2; i++) clients[i] = raw_connect(s.port);
+    for (int i = 0; i < 2; i++) raw_receive(clients[i], &answer, 1);
+    CHECK(sock_set_logger(NULL, NULL), ==, 0);
+    CHECK(atomic_load(&logged), ==, 2);
+    for (int i = 0; i < 2; i++) raw_close(clients[i]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 static void fail_and_remember(sock_t connection, void *context)
 {
     char which, text[512], seen[512];
@@ -954,6 +987,7 @@ static void connections_that_come_and_go_leave_nothing(void)
 
 static const test_case cases[] = {
     CASE(the_last_error_belongs_to_the_fiber),
+    CASE(a_logger_that_waits_holds_up_no_other_fiber),
     CASE(running_over_the_stack_hits_the_guard_page),
     CASE(stacks_are_as_large_as_was_asked_for),
     CASE(memory_goes_back_when_load_falls),
