@@ -26,6 +26,16 @@ ends_too_early() { # a program that plans two tests, runs one, and ends as if al
     rm -r "$folder"
 }
 sees_that_a_plan_is_not_kept() { [ "$(ends_too_early)" = '1 passed, 1 failed, 0 skipped' ]; }
+lacks_its_interpreter() { # a script in a language that is not installed
+    folder=$(mktemp -d)
+    printf '#!/usr/bin/env no-such-language\n' >"$folder/program.t"
+    chmod +x "$folder/program.t"
+    BUILD=$folder/build tests/run 1 "$folder/program.t" 2>&1 | tail -n 2
+    rm -r "$folder"
+}
+skips_what_cannot_be_interpreted() {
+    lacks_its_interpreter | grep '^skipped: .* no-such-language is not installed$' && lacks_its_interpreter | grep -qx '0 passed, 0 failed, 1 skipped'
+}
 parts() { # TARGET...: the last line of tests/parts for targets of this makefile
     folder=$(mktemp -d)
     cat >"$folder/makefile" <<'END'
@@ -65,6 +75,7 @@ check 'a case can be run alone' runs_one_case
 check 'a case that does not exist is no success' knows_no_such_case
 check 'the summary shows why a case failed' sums_up_with_the_reason
 check 'a plan that is not kept is a failure' sees_that_a_plan_is_not_kept
+check 'a script whose interpreter is missing is skipped' skips_what_cannot_be_interpreted
 check 'the parts of a long run are summed up, with those that fail' sums_up_the_parts
 check 'a part that ends without a word is a failure' a_part_that_breaks_is_a_failure
 done_testing
