@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,15 @@ static uint32_t ready_of(sock_t poller, sock_t expected, void *user)
     CHECK(events[0].user == user, ==, 1);
     CHECK(events[0].reserved, ==, 0);
     return events[0].ready;
+}
+
+/* A wait that nothing ends, which is asleep in the kernel all the time. */
+static void expect_sleep(sock_t poller)
+{
+    sock_event event;
+    int64_t began = processor_us();
+    CHECK(sock_poller_wait(poller, &event, 1, 300), ==, 0);
+    if (!under_memcheck()) CHECK(processor_us() - began, <, 20000);
 }
 
 static void tells_who_is_readable_and_writable(void)
@@ -89,6 +99,260 @@ static void bytes_read_ahead_are_readable(void)
     CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_WRITE);
     CHECK(sock_close(pair[0]), ==, 0);
     CHECK(sock_close(pair[1]), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* What one wait tells of a handle, in one event or several: nothing twice. */
+static uint32_t told_of(sock_t poller, sock_t expected)
+{
+    sock_event events[ROOM];
+    uint32_t told = 0;
+    int64_t count = sock_poller_wait(poller, events, ROOM, 0);
+    CHECK(count, >=, 0);
+    for (int64_t i = 0; i < count; i++) {
+        CHECK(events[i].socket, ==, expected);
+        CHECK(events[i].ready & told, ==, 0);
+        told |= events[i].ready;
+    }
+    return told;
+}
+
+/* Before the poller is asked: a peer's end may need a moment to arrive. */
+static void await(sock_t s, short events)
+{
+    struct pollfd watch = { .fd = sock_fd(s), .events = events };
+    WAIT_UNTIL(poll(&watch, 1, 1000) == 1 && (watch.revents & events) == events);
+}
+
+static void read_ahead_of(sock_t pair[2])
+{
+    char line[8];
+    CHECK(sock_write(pair[1], "a\nb\n", 4), ==, 4);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 1);
+}
+
+/* Every mixture of what is ready and what is wanted. */
+static void only_what_is_of_interest_is_told_and_once(void)
+{
+    for (unsigned mixture = 0; mixture < 32; mixture++) {
+        uint32_t interest = mixture & 3;
+        bool data = mixture & 4, full = mixture & 8, ahead = mixture & 16;
+        sock_t pair[2], poller = sock_poller();
+        context("interest %u%s%s%s", interest, data ? ", data" : "", full ? ", full" : "", ahead ? ", read ahead" : "");
+        unix_pair(pair);
+        if (ahead) read_ahead_of(pair);
+        if (data) CHECK(sock_write(pair[1], "x", 1), ==, 1);
+        if (full) CHECK(fill(pair[0]), >, 0);
+        CHECK(sock_poller_add(poller, pair[0], (int)interest, NULL), ==, 0);
+        uint32_t expected = ((data || ahead ? SOCK_READ : 0) | (full ? 0 : SOCK_WRITE)) & interest;
+        for (int i = 0; i < 3; i++) CHECK(told_of(poller, pair[0]), ==, expected);
+        close_pair(pair);
+        CHECK(sock_close(poller), ==, 0);
+    }
+    context(NULL);
+}
+
+/* The hangup comes with the rest until the end has been read, or once where nobody reads. */
+static void a_half_close_is_told_to_every_interest(make_pair make)
+{
+    for (unsigned mixture = 0; mixture < 16; mixture++) {
+        uint32_t interest = mixture & 3, write = interest & SOCK_WRITE;
+        bool data = mixture & 4, ahead = mixture & 8;
+        sock_t pair[2], poller = sock_poller();
+        char bytes[8];
+        context("interest %u%s%s", interest, data ? ", data" : "", ahead ? ", read ahead" : "");
+        make(pair);
+        if (ahead) read_ahead_of(pair);
+        if (data) CHECK(sock_write(pair[1], "x", 1), ==, 1);
+        CHECK(sock_shutdown(pair[1], SOCK_WRITE), ==, 0);
+        await(pair[0], POLLRDHUP);
+        CHECK(sock_poller_add(poller, pair[0], (int)interest, NULL), ==, 0);
+        CHECK(told_of(poller, pair[0]), ==, interest | SOCK_HANGUP);
+        if (interest & SOCK_READ) {
+            CHECK(told_of(poller, pair[0]), ==, interest | SOCK_HANGUP);
+            while (sock_read(pair[0], bytes, sizeof bytes) > 0) {}
+            CHECK(told_of(poller, pair[0]) & ~(uint32_t)SOCK_HANGUP, ==, write);
+        }
+        for (int i = 0; i < 3; i++) CHECK(told_of(poller, pair[0]), ==, write);
+        if (!write && !data && !ahead) expect_sleep(poller);
+        close_pair(pair);
+        CHECK(sock_close(poller), ==, 0);
+    }
+    context(NULL);
+}
+OVER_BOTH(a_half_close_is_told_to_every_interest)
+
+/* Hangup and error once, the directions until a call has reported the end there. */
+static void a_dead_stream_is_told_to_every_interest(void)
+{
+    for (unsigned mixture = 0; mixture < 16; mixture++) {
+        uint32_t interest = mixture & 3;
+        bool tcp = mixture & 4, stuffed = mixture & 8, reset = tcp || stuffed; /* what the peer has not read makes it one */
+        sock_t pair[2], poller = sock_poller();
+        char bytes[8];
+        context("interest %u%s%s", interest, tcp ? ", TCP" : "", stuffed ? ", read ahead and full" : "");
+        (tcp ? tcp_pair : unix_pair)(pair);
+        if (stuffed) {
+            read_ahead_of(pair);
+            CHECK(fill(pair[0]), >, 0);
+        }
+        CHECK(sock_poller_add(poller, pair[0], 0, NULL), ==, 0);
+        CHECK(told_of(poller, pair[0]), ==, 0);
+        CHECK(sock_poller_set(poller, pair[0], (int)interest, NULL), ==, 0);
+        CHECK(tcp ? sock_abort(pair[1]) : sock_close(pair[1]), ==, 0);
+        await(pair[0], POLLHUP);
+        CHECK(told_of(poller, pair[0]), ==, interest | SOCK_HANGUP | (reset ? SOCK_ERROR : 0));
+        for (int i = 0; i < 3; i++) CHECK(told_of(poller, pair[0]), ==, interest);
+        while (sock_read(pair[0], bytes, sizeof bytes) > 0) {}
+        CHECK(told_of(poller, pair[0]), ==, reset ? 0 : interest & SOCK_WRITE); /* a reset is the end of both */
+        for (int i = 0; i < 2; i++) CHECK(sock_write(pair[0], "x", 1), <, 0);
+        CHECK(told_of(poller, pair[0]), ==, 0);
+        if (!stuffed) expect_sleep(poller);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+    }
+    context(NULL);
+}
+
+/* A refused datagram is no end: the socket is watched on. */
+static void a_refused_datagram_is_told_to_every_interest(void)
+{
+    const char *host = own_loopback();
+    for (uint32_t interest = 0; interest < 4; interest++) {
+        sock_t nobody = sock_udp_bind(host, "0", NULL), poller = sock_poller();
+        uint16_t port = port_of(nobody);
+        sock_t s = sock_udp_open(host, port_text(port), NULL);
+        sock_address to;
+        context("interest %u", interest);
+        CHECK(sock_local_address(s, &to), ==, 0);
+        CHECK(sock_close(nobody), ==, 0);
+        CHECK(sock_poller_add(poller, s, (int)interest, NULL), ==, 0);
+        CHECK(sock_write(s, "x", 1), ==, 1);
+        await(s, POLLERR);
+        for (int i = 0; i < 3; i++) CHECK(told_of(poller, s), ==, interest | SOCK_ERROR);
+        CHECK(sock_write(s, "x", 0), ==, SOCK_ECONNREFUSED);
+        for (int i = 0; i < 2; i++) CHECK(told_of(poller, s), ==, interest & SOCK_WRITE);
+        sock_t somebody = sock_udp_bind(host, port_text(port), NULL);
+        CHECK(sock_send_to(somebody, "y", 1, &to), ==, 1);
+        await(s, POLLIN);
+        for (int i = 0; i < 2; i++) CHECK(told_of(poller, s), ==, interest);
+        CHECK(sock_close(somebody), ==, 0);
+        CHECK(sock_close(s), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+    }
+    context(NULL);
+}
+
+/* Readiness of a direction that nobody is interested in does not even wake the wait. */
+static void what_is_ready_without_interest_wakes_nobody(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    unix_pair(pair);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0); /* it is writable */
+    expect_sleep(poller);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(sock_poller_set(poller, pair[0], 0, NULL), ==, 0);
+    expect_sleep(poller);
+    CHECK(fill(pair[0]), >, 0);
+    CHECK(sock_poller_set(poller, pair[0], SOCK_WRITE, NULL), ==, 0);
+    expect_sleep(poller);
+    close_pair(pair);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void pair_with_read_ahead(sock_t pair[2], sock_t poller, int interest)
+{
+    unix_pair(pair);
+    read_ahead_of(pair);
+    CHECK(sock_poller_add(poller, pair[0], interest, NULL), ==, 0);
+}
+
+static void bytes_read_ahead_do_not_make_a_full_stream_writable(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    char line[8];
+    pair_with_read_ahead(pair, poller, SOCK_READ | SOCK_WRITE);
+    CHECK(fill(pair[0]), >, 0);
+    for (int i = 0; i < 3; i++) CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    CHECK(sock_read_line(pair[0], line, sizeof line), ==, 1);
+    for (int i = 0; i < 3; i++) CHECK(ready_of(poller, pair[0], NULL), ==, 0);
+    close_pair(pair);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void no_wait_tells_more_than_it_has_room_for(void)
+{
+    sock_t ahead[2], others[3][2], poller = sock_poller();
+    sock_event events[ROOM];
+    pair_with_read_ahead(ahead, poller, SOCK_READ);
+    for (int i = 0; i < 3; i++) {
+        unix_pair(others[i]);
+        CHECK(sock_write(others[i][1], "x", 1), ==, 1);
+        CHECK(sock_poller_add(poller, others[i][0], SOCK_READ, NULL), ==, 0);
+    }
+    for (int room = 1; room <= 5; room++) {
+        for (int i = 0; i < 4; i++) {
+            memset(events, 0, sizeof events);
+            int64_t count = sock_poller_wait(poller, events, room, 0);
+            CHECK(count, >, 0);
+            CHECK(count, <=, room);
+            CHECK(events[count].socket, ==, 0);
+        }
+    }
+    for (int i = 0; i < 3; i++) close_pair(others[i]);
+    close_pair(ahead);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* Of those that are ready by their read-ahead each has its turn, however little room there is. */
+static void bytes_read_ahead_do_not_starve_each_other(void)
+{
+    enum { MANY = 3 };
+    sock_t pairs[MANY][2], poller = sock_poller();
+    sock_event event;
+    int told[MANY] = { 0 };
+    for (int i = 0; i < MANY; i++) pair_with_read_ahead(pairs[i], poller, SOCK_READ);
+    for (int i = 0; i < 8 * MANY; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 10000), ==, 1);
+        for (int k = 0; k < MANY; k++) told[k] += event.socket == pairs[k][0];
+    }
+    for (int i = 0; i < MANY; i++) CHECK(told[i], >=, 4);
+    for (int i = 0; i < MANY; i++) close_pair(pairs[i]);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+static void what_was_read_ahead_is_told_of_nobody_who_is_removed(void)
+{
+    sock_t removed[2], kept[2], poller = sock_poller();
+    pair_with_read_ahead(removed, poller, SOCK_READ);
+    pair_with_read_ahead(kept, poller, SOCK_READ);
+    CHECK(sock_poller_remove(poller, removed[0]), ==, 0);
+    for (int i = 0; i < 3; i++) CHECK(ready_of(poller, kept[0], NULL), ==, SOCK_READ);
+    CHECK(sock_poller_add(poller, removed[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_poller_remove(poller, kept[0]), ==, 0);
+    for (int i = 0; i < 3; i++) CHECK(ready_of(poller, removed[0], NULL), ==, SOCK_READ);
+    close_pair(removed);
+    close_pair(kept);
+    CHECK(sock_close(poller), ==, 0);
+}
+
+/* Who comes and goes leaves room for the next. */
+static void coming_and_going_takes_no_memory(void)
+{
+    sock_t pair[2], poller = sock_poller();
+    int64_t before = 0;
+    int turns = rounds(60000);
+    unix_pair(pair);
+    for (int i = 0; i < turns; i++) {
+        if (i == turns / 10) before = resident_kib();
+        CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+        CHECK(sock_poller_remove(poller, pair[0]), ==, 0);
+    }
+    if (!under_memcheck()) CHECK(resident_kib() - before, <, 1024);
+    CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(ready_of(poller, pair[0], NULL), ==, SOCK_READ);
+    close_pair(pair);
     CHECK(sock_close(poller), ==, 0);
 }
 
@@ -175,6 +439,28 @@ static void a_dead_peer_does_not_spin_the_loop(void)
     }
 }
 
+/* Who wants to write hears that there is no waiting any more until a write has said why. */
+static void a_dead_peer_is_told_to_a_writer_until_it_writes(void)
+{
+    sock_t s, poller = sock_poller();
+    int peer;
+    sock_event event;
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(fill(s), >, 0);
+    CHECK(sock_poller_add(poller, s, SOCK_WRITE, NULL), ==, 0);
+    raw_reset(peer);
+    WAIT_UNTIL(sock_poller_wait(poller, &event, 1, 1000) == 1 && event.ready & SOCK_HANGUP);
+    for (int i = 0; i < 3; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 5000), ==, 1);
+        CHECK(event.ready & SOCK_WRITE, ==, SOCK_WRITE);
+    }
+    CHECK(sock_write(s, "x", 1), ==, SOCK_ECONNRESET);
+    CHECK(sock_write(s, "x", 1), <, 0);
+    expect_sleep(poller);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
 static void the_end_of_a_stream_is_told_until_it_is_read(void)
 {
     sock_t pair[2], poller = sock_poller();
@@ -219,6 +505,7 @@ static void a_closed_handle_is_gone_from_every_poller(void)
     CHECK(sock_poller_wait(one, events, ROOM, 0), ==, 0);
     CHECK(sock_poller_wait(other, events, ROOM, 0), ==, 0);
     CHECK(sock_poller_remove(one, pair[0]), ==, SOCK_EHANDLE);
+    expect_sleep(one);
     /* The next owner of the slot is nobody's business. */
     sock_t next[2];
     unix_pair(next);
@@ -253,13 +540,20 @@ static void two_pollers_may_watch_one_handle(void)
     CHECK(sock_close(other), ==, 0);
 }
 
+/* And keeps nothing for the poller as long as they live. */
 static void closing_a_poller_leaves_its_handles_alone(void)
 {
-    sock_t pair[2], poller = sock_poller();
+    sock_t pair[2];
     char bytes[4];
     unix_pair(pair);
+    int before = open_descriptors();
+    sock_t poller = sock_poller(), other = sock_poller();
+    CHECK(sock_poller_add(other, pair[0], SOCK_READ, NULL), ==, 0);
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
     CHECK(sock_close(poller), ==, 0);
+    CHECK(sock_poller_set(other, pair[0], SOCK_READ, NULL), ==, 0); /* which still watches it */
+    CHECK(sock_close(other), ==, 0);
+    CHECK(open_descriptors(), ==, before);
     CHECK(sock_write(pair[1], "a\nb", 3), ==, 3);
     CHECK(sock_read_line(pair[0], bytes, sizeof bytes), ==, 1);
     sock_t next = sock_poller();
@@ -755,9 +1049,20 @@ static const test_case cases[] = {
     CASE(tells_who_is_readable_and_writable),
     CASE(what_is_not_read_is_told_again),
     CASE(bytes_read_ahead_are_readable),
+    CASE(only_what_is_of_interest_is_told_and_once),
+    BOTH_CASES(a_half_close_is_told_to_every_interest),
+    CASE(a_dead_stream_is_told_to_every_interest),
+    CASE(a_refused_datagram_is_told_to_every_interest),
+    CASE(what_is_ready_without_interest_wakes_nobody),
+    CASE(bytes_read_ahead_do_not_make_a_full_stream_writable),
+    CASE(no_wait_tells_more_than_it_has_room_for),
+    CASE(bytes_read_ahead_do_not_starve_each_other),
+    CASE(what_was_read_ahead_is_told_of_nobody_who_is_removed),
+    CASE(coming_and_going_takes_no_memory),
     CASE(a_listener_is_readable_when_a_connection_waits),
     CASE(a_half_closed_peer_does_not_spin_the_loop),
     CASE(a_dead_peer_does_not_spin_the_loop),
+    CASE(a_dead_peer_is_told_to_a_writer_until_it_writes),
     CASE(the_end_of_a_stream_is_told_until_it_is_read),
     CASE(a_closed_handle_is_gone_from_every_poller),
     CASE(two_pollers_may_watch_one_handle),
