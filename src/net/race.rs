@@ -396,6 +396,8 @@ mod tests {
             ("10.0.0.1 10.0.0.2 ::1 ::2 ::3", "10.0.0.1 ::1 10.0.0.2 ::2 ::3"),
             ("::1 ::1 10.0.0.1 ::2 10.0.0.1", "::1 10.0.0.1 ::2"),
             ("10.0.0.2 10.0.0.1", "10.0.0.2 10.0.0.1"),
+            ("10.0.0.1 10.0.0.1", "10.0.0.1"),
+            ("", ""),
         ] {
             assert_eq!(in_order(addresses(given)).unwrap(), addresses(expected), "{given}");
         }
@@ -410,7 +412,11 @@ mod tests {
             (vec![InvalidArgument, Unreachable], Unreachable),
             (vec![Unreachable, Limit], Limit),
             (vec![Reset, Refused], Reset),
-            (vec![AddressNotAvailable, System], AddressNotAvailable),
+            (vec![Access, TimedOut], TimedOut),
+            (vec![Limit, Access], Access),
+            (vec![AddressInUse, OutOfMemory], OutOfMemory),
+            (vec![System, AddressNotAvailable], AddressNotAvailable),
+            (vec![Unreachable, System], System),
         ] {
             assert_eq!(codes.iter().copied().min_by_key(|code| rank(*code)), Some(best), "{codes:?}");
         }

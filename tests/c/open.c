@@ -177,6 +177,11 @@ static void the_local_end_can_be_chosen(void)
     CHECK(strncmp(text, "127.0.0.7:", 10), ==, 0);
     CHECK(sock_close(s), ==, 0);
 
+    s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "127.0.0.7", .family = SOCK_IPV4)); /* says the same twice */
+    CHECK(s, >, 0);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "127.0.0.7", .family = SOCK_IPV6)), ==, SOCK_EINVAL);
+
     /* The port alone: another process may be faster to take the one that was just given back. */
     uint16_t free_port;
     int tries = 0;
@@ -190,6 +195,27 @@ static void the_local_end_can_be_chosen(void)
 
     CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "192.0.2.1")), ==, SOCK_EADDRNOTAVAIL);
     CHECK(sock_close(listener), ==, 0);
+}
+
+/* As long as the peers are different. */
+static void several_connections_can_share_a_local_port(void)
+{
+    const char *host = own_loopback();
+    sock_t first = listen_local(), second = listen_local();
+    sock_t one = sock_open("127.0.0.1", port_text(port_of(first)), SOCK_OPTIONS(.local_host = host));
+    CHECK(one, >, 0);
+    char port[8];
+    snprintf(port, sizeof port, "%d", port_of(one));
+    CHECK(sock_abort(one), ==, 0); /* the port is free, and nobody else's */
+    one = sock_open("127.0.0.1", port_text(port_of(first)), SOCK_OPTIONS(.local_host = host, .local_port = port));
+    CHECK(one, >, 0);
+    sock_t two = sock_open("127.0.0.1", port_text(port_of(second)), SOCK_OPTIONS(.local_host = host, .local_port = port));
+    CHECK(two, >, 0);
+    CHECK(port_of(one), ==, port_of(two));
+    CHECK(sock_abort(one), ==, 0);
+    CHECK(sock_abort(two), ==, 0);
+    CHECK(sock_close(first), ==, 0);
+    CHECK(sock_close(second), ==, 0);
 }
 
 static void a_wanted_family_is_the_only_one_tried(void)
@@ -315,6 +341,7 @@ static const test_case cases[] = {
     CASE(signals_do_not_disturb_connecting),
     CASE(signals_do_not_lengthen_a_connect),
     CASE(the_local_end_can_be_chosen),
+    CASE(several_connections_can_share_a_local_port),
     CASE(a_wanted_family_is_the_only_one_tried),
     CASE(nodelay_is_on_unless_switched_off),
     CASE(the_io_timeout_is_the_first_timeout_of_the_handle),

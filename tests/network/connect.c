@@ -1,5 +1,6 @@
 /* Connecting: which address wins and when, what a failed open says, and what the options do to the socket. */
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -136,7 +138,10 @@ static void link_local_addresses_have_scopes(void)
     }
     CHECK(sock_open("fe80::1%nosuch", "7000", NULL), <, 0);
     CHECK(sock_resolve("fe80::1%nosuch", "7000", NULL, &address, 1), <, 0);
-    CHECK(sock_open("fe80::1", "7000", SOCK_OPTIONS(.timeout_ms = 5000)), <, 0);
+    CHECK(sock_open("fe80::1", "7000", SOCK_OPTIONS(.timeout_ms = 5000)), ==, SOCK_EINVAL);
+    CHECK(says("%scope"), ==, true);
+    CHECK(sock_open("fe80::1%va", "7000", SOCK_OPTIONS(.timeout_ms = 5000, .device = "lo")), ==, SOCK_EINVAL); /* another's scope */
+    CHECK(says("%scope"), ==, false);
     CHECK(dns_queries(""), ==, 0);
     CHECK(sock_close(listener), ==, 0);
 }
@@ -419,16 +424,75 @@ static void a_failed_open_tells_every_attempt(void)
     CHECK(sock_last_errno(), ==, ECONNREFUSED);
 }
 
+/* Nothing in the last error took longer than the call. */
+static void check_times(int64_t took)
+{
+    static const char words[] = " after ";
+    CHECK(says(words), ==, true);
+    for (const char *at = sock_last_error(); (at = strstr(at, words)) != NULL;) {
+        at += strlen(words);
+        CHECK(strtoll(at, NULL, 10), >=, 0);
+        CHECK(strtoll(at, NULL, 10), <=, took);
+    }
+}
+
 static void each_attempt_has_its_own_cause(void)
 {
     network_begin();
     dns_begin(DUAL_ZONE);
     firewall("input", "ip6 daddr " SIX " tcp dport 7000 drop");
+    int64_t begin = now_ms();
     CHECK(sock_open("dual.test", "7000", SOCK_OPTIONS(.timeout_ms = 600)), ==, SOCK_ETIMEDOUT);
+    int64_t took = elapsed(begin);
     context("%s", sock_last_error());
     CHECK(says("[" SIX "]:7000: timed out after "), ==, true);
     CHECK(says(FOUR ":7000: connection refused after "), ==, true);
     CHECK(atoi(strstr(sock_last_error(), "timed out after ") + strlen("timed out after ")), >=, 600);
+    CHECK(atoi(strstr(sock_last_error(), "]:7000: timed out after ") + strlen("]:7000: timed out after ")), >=, 500);
+    CHECK(says("; ") && !says("(; "), ==, true); /* between them only */
+    check_times(took);
+}
+
+static void an_attempt_that_made_room_says_how_long_it_took(void)
+{
+    static const char words[] = "given up in favour of others after ";
+    char zone[1024];
+    network_begin();
+    many_addresses(zone, sizeof zone, 30);
+    dns_begin(zone);
+    firewall("input", "tcp dport 7000 drop");
+    int64_t begin = now_ms();
+    CHECK(sock_open("many.test", "7000", SOCK_OPTIONS(.timeout_ms = 1500, .attempt_delay_ms = 10)), ==, SOCK_ETIMEDOUT);
+    int64_t took = elapsed(begin);
+    context("%s", sock_last_error());
+    CHECK(says(words), ==, true);
+    CHECK(atoi(strstr(sock_last_error(), words) + strlen(words)), >=, 24 * 10); /* for as many others */
+    check_times(took);
+}
+
+/* An attempt for which there is no descriptor is made later, while others are under way that may give theirs back. */
+static void an_attempt_without_a_descriptor_is_made_later(void)
+{
+    network_begin();
+    firewall("input", "ip6 daddr ::1 tcp dport 7000 drop");
+    int listener = listen_at("127.0.0.1", 7000), next = dup(listener);
+    raw_close(next);
+    struct rlimit limit, few;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    few = (struct rlimit){ .rlim_cur = (rlim_t)next + 1, .rlim_max = limit.rlim_max };
+    call open = { .run = call_open, .port = "7000", .options = SOCK_OPTIONS(.timeout_ms = 9000, .attempt_delay_ms = 10) };
+    CHECK(setrlimit(RLIMIT_NOFILE, &few), ==, 0);
+    call_start(&open);
+    WAIT_UNTIL(fcntl(next, F_GETFD) >= 0); /* by the attempt at ::1 */
+    sleep_ms(200); /* some tries of the other fail: were there none, this would show less, and not fail */
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    CHECK(call_join(&open), >, 0);
+    sock_info info = { .size = sizeof info };
+    CHECK(sock_get_info(open.result, &info), ==, 0);
+    CHECK(info.attempts, ==, 2);
+    check_peer(open.result, "127.0.0.1:7000");
+    CHECK(sock_close(open.result), ==, 0);
+    raw_close(listener);
 }
 
 /* ---- the kernel's traps ---- */
@@ -529,6 +593,12 @@ static void a_unix_connect_waits_for_a_place_in_the_backlog(void)
     CHECK(first, >, 0);
     int64_t begin = now_ms();
     CHECK(sock_open(host, NULL, SOCK_OPTIONS(.timeout_ms = 200)), ==, SOCK_ETIMEDOUT);
+    const char *told = strstr(sock_last_error(), " after ");
+    context("%s", sock_last_error());
+    CHECK(told != NULL, ==, true);
+    CHECK(atoi(told + strlen(" after ")), >=, 200);
+    CHECK(atoi(told + strlen(" after ")), <=, elapsed(begin));
+    context(NULL);
     CHECK(elapsed(begin), >=, 200);
     CHECK(elapsed(begin), <, 200 + SLACK_MS);
     call open = { .run = call_open, .host = host, .options = SOCK_OPTIONS(.timeout_ms = 9000) };
@@ -634,6 +704,10 @@ static void fast_open_is_asked_for(void)
     sysctl("net/ipv4/tcp_fastopen", "3");
     int listener = listen_at(FOUR, 7000);
     CHECK(setsockopt(listener, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof queue), ==, 0);
+    sock_t unasked = sock_open(FOUR, "7000", SOCK_OPTIONS(.timeout_ms = 5000));
+    CHECK(option_of(unasked, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), ==, 0);
+    CHECK(sock_close(unasked), ==, 0);
+    raw_close(raw_accept(listener));
     for (int i = 0; i < 2; i++) {
         sock_t s = sock_open(FOUR, "7000", SOCK_OPTIONS(.fast_open = SOCK_ON, .timeout_ms = 5000));
         CHECK(s, >, 0);
@@ -687,6 +761,8 @@ static const test_case cases[] = {
     CASE(two_hundred_races_leave_no_descriptor),
     CASE(a_failed_open_tells_every_attempt),
     CASE(each_attempt_has_its_own_cause),
+    CASE(an_attempt_that_made_room_says_how_long_it_took),
+    CASE(an_attempt_without_a_descriptor_is_made_later),
     CASE(nobody_is_connected_to_himself),
     CASE(running_out_of_ports_is_said),
     CASE(a_listener_that_goes_away_never_fakes_success),

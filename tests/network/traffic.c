@@ -168,6 +168,12 @@ static void datagrams_without_a_free_port_say_so(void)
     }
     CHECK(sock_udp_bind("127.0.0.1", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EADDRINUSE */
     CHECK(sock_udp_open("127.0.0.1", "7000", NULL), ==, SOCK_EADDRNOTAVAIL); /* the kernel says EAGAIN */
+    sock_t unbound = sock_from_fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sock_address to;
+    CHECK(sock_local_address(opened[0], &to), ==, 0);
+    CHECK(sock_set_timeout(unbound, SOCK_WRITE, 5000), ==, 0);
+    CHECK(sock_send_to(unbound, "x", 1, &to), ==, SOCK_EADDRNOTAVAIL); /* and so does a send */
+    CHECK(sock_close(unbound), ==, 0);
     for (int i = 0; i < 8; i++) CHECK(sock_close(opened[i]), ==, 0);
 }
 
