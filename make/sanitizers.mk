@@ -47,6 +47,7 @@ check-deep-sample:: check-sanitizers-sample
 check-sanitizers-sample:
 	@$(WITH_SANITIZERS) $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,--jobs=2) sanitized $(SAMPLE) && $(MAKE) check-asan $(SAMPLE) && $(MAKE) check-tsan $(SAMPLE); $(WITHOUT)
 
+.PRECIOUS: $(BUILD)/sanitized/%/libsock.a
 $(BUILD)/sanitized/%/libsock.a: FORCE
 	MAKEFLAGS= RUSTFLAGS="-Zsanitizer=$* $(if $(filter thread,$*),--cfg tsan) -Zunstable-options -Cunsafe-allow-abi-mismatch=sanitizer" \
 	    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=1 \
