@@ -1,6 +1,7 @@
 //! The system's databases of names: getaddrinfo(3) and getservbyname(3).
 
 use super::address::{Address, Raw};
+use super::event::Event;
 use super::socket::{Family, Type};
 use super::{Errno, Result};
 use std::ffi::CStr;
@@ -14,14 +15,19 @@ pub struct ResolverError {
 }
 
 impl ResolverError {
-    /// The C library also calls a name unknown that it had no descriptors to look up with. Only errno shows that.
     fn new(code: i32, errno: Errno) -> ResolverError {
-        match code {
-            _ if errno.is_lack_of_descriptors() => ResolverError { code: EAI_SYSTEM, errno: errno.0 },
-            EAI_SYSTEM => ResolverError { code, errno: errno.0 },
-            _ => ResolverError { code, errno: 0 },
+        match (lack_of_descriptors(errno), code) {
+            (Some(errno), _) => ResolverError { code: EAI_SYSTEM, errno: errno.0 },
+            (None, EAI_SYSTEM) => ResolverError { code, errno: errno.0 },
+            (None, _) => ResolverError { code, errno: 0 },
         }
     }
+}
+
+/// Why a look-up without result says nothing about the name: the C library also calls a name unknown that it had no descriptors to
+/// look up with. Its errno shows that, unless it could not even read which databases there are: then only trying does.
+fn lack_of_descriptors(last: Errno) -> Option<Errno> {
+    [Some(last), Event::new().err()].into_iter().flatten().find(|errno| errno.is_lack_of_descriptors())
 }
 
 pub use libc::{EAI_FAMILY, EAI_MEMORY, EAI_NODATA, EAI_NONAME, EAI_SERVICE, EAI_SOCKTYPE, EAI_SYSTEM};
@@ -81,13 +87,10 @@ pub fn service_port(service: &CStr, protocol: &CStr) -> Result<Option<u16>> {
     let result = unsafe {
         getservbyname_r(service.as_ptr(), protocol.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found)
     };
-    if Errno(result).is_lack_of_descriptors() {
-        return Err(Errno(result));
+    if result == 0 && !found.is_null() {
+        return Ok(Some(u16::from_be(entry.s_port as u16)));
     }
-    if result != 0 || found.is_null() {
-        return Ok(None);
-    }
-    Ok(Some(u16::from_be(entry.s_port as u16)))
+    lack_of_descriptors(Errno(result)).map_or(Ok(None), Err)
 }
 
 // The libc crate does not declare it.

@@ -100,6 +100,16 @@ static void without_descriptors_no_name_is_called_unknown(void)
     raw_close(listener);
 }
 
+/* Nor does the first look-up of a process, which has not yet read which databases there are. */
+static void without_descriptors_the_first_name_is_not_called_unknown(void)
+{
+    leave_room_for(0);
+    CHECK(service_now(), ==, SOCK_ELIMIT);
+    CHECK(resolve_now(), ==, SOCK_ELIMIT);
+    CHECK(sock_last_errno(), ==, EMFILE);
+    give_room();
+}
+
 /* A pair needs two descriptors; with room for one, it makes none. */
 static void half_a_pair_is_not_made(void)
 {
@@ -230,6 +240,7 @@ static void as_many_handles_as_descriptors(void)
 static const test_case cases[] = {
     CASE(whatever_makes_a_descriptor_reports_the_limit),
     CASE(without_descriptors_no_name_is_called_unknown),
+    CASE(without_descriptors_the_first_name_is_not_called_unknown),
     CASE(half_a_pair_is_not_made),
     CASE(accept_waits_for_a_descriptor),
     CASE(accept_goes_on_as_soon_as_there_is_a_descriptor),
