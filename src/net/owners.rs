@@ -5,8 +5,8 @@ use crate::sys::once::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Numbers beyond these are not noted. No process has so many descriptors by default.
-const PAGES: usize = 4096;
-const PAGE: usize = 1024;
+const PAGES: usize = 512;
+const PAGE: usize = 2048;
 
 static NOTES: [OnceLock<Box<[AtomicU32; PAGE]>>; PAGES] = [const { OnceLock::new() }; PAGES];
 
