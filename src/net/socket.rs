@@ -9,7 +9,7 @@ use crate::sys::address::Address;
 use crate::sys::shared::Shared;
 use crate::sys::socket::{self as system, Family};
 use crate::sys::{Errno, RawFd, option};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ pub struct Socket {
     /// How long a call looks again and again before it sleeps.
     pub spin_us: AtomicI64,
     /// Bytes in the read-ahead, for those who only want to know.
-    buffered: AtomicU32,
+    buffered: AtomicUsize,
     /// The process whose pollers watch it, or have, as `process::generation` counts them; 0: none.
     pub watched: AtomicU32,
     /// A server accepts on it; nobody else may.
@@ -111,7 +111,7 @@ impl Socket {
             unreported: AtomicI32::new(0),
             arrival: AtomicU8::new(0),
             spin_us: AtomicI64::new(0),
-            buffered: AtomicU32::new(0),
+            buffered: AtomicUsize::new(0),
             watched: AtomicU32::new(0),
             serving: AtomicBool::new(false),
             registered: AtomicBool::new(false),
@@ -224,7 +224,7 @@ impl Socket {
     /// How many bytes have been read ahead.
     #[inline]
     pub fn buffered(&self) -> usize {
-        self.buffered.load(Ordering::Relaxed) as usize
+        self.buffered.load(Ordering::Relaxed)
     }
 
     /// Works on the read-ahead and keeps the count of its bytes. The caller has the turn to read. No lock is held meanwhile: a child
@@ -241,7 +241,7 @@ impl Socket {
 
     /// Tells, also the pollers, how many bytes are inside the library.
     pub fn set_buffered(&self, details: &Details, length: usize) {
-        self.buffered.store(length as u32, Ordering::Relaxed);
+        self.buffered.store(length, Ordering::Relaxed);
         if length > 0 && self.watched.load(Ordering::Relaxed) != 0 {
             super::poller::read_ahead(&details.registrations);
         }
