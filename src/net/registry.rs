@@ -137,7 +137,7 @@ pub fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; 
     list.into_boxed_slice().try_into().map_err(|_| Error::new(Code::Internal))
 }
 
-/// Adds a chunk of free slots, unless somebody else just has.
+/// Adds a chunk of free slots, unless somebody else is about to.
 fn grow() -> Result<()> {
     let number = NEXT_CHUNK.load(Ordering::Acquire);
     #[cfg(not(test))]
@@ -157,8 +157,10 @@ fn grow() -> Result<()> {
     let first = number * CHUNK as u32;
     let seed = process::random();
     let slots = boxed(|place| Slot::new(first + place as u32, seed))?;
-    if directory[number as usize % DIRECTORY].set(slots).is_ok() {
-        NEXT_CHUNK.store(number + 1, Ordering::Release);
+    let is_ours = directory[number as usize % DIRECTORY].set(slots).is_ok();
+    // Also by who came second: it makes the next chunk, and does not wait for slots that, in a forked child, nobody adds.
+    let _ = NEXT_CHUNK.compare_exchange(number, number + 1, Ordering::AcqRel, Ordering::Relaxed);
+    if is_ours {
         (first..first + CHUNK as u32).rev().filter_map(slot).for_each(push_free);
     }
     Ok(())
