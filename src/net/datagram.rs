@@ -144,13 +144,20 @@ pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
 #[cold]
 fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
     let to_v4 = || to.address().is_some_and(|address| family_of(&address) == Family::V4);
-    if error.code != Code::Unreachable || pinned.socket().family() != Some(Family::V6) || !to_v4() {
-        return error;
+    if error.code == Code::Unreachable && to_v4() && is_only_v6(pinned) {
+        return send_error(pinned, Errno::EAFNOSUPPORT);
+    }
+    error
+}
+
+/// Whether it is an IPv6 socket that has no way to IPv4: by its option, or by its own address.
+fn is_only_v6(pinned: &Pinned) -> bool {
+    if pinned.socket().family() != Some(Family::V6) {
+        return false;
     }
     let own = socket::local_address(pinned.descriptor());
-    let only_v6 = option::get(pinned.descriptor(), option::V6_ONLY).is_ok_and(|on| on != 0)
-        || own.is_ok_and(|own| matches!(own.unmapped(), Address::Ip(SocketAddr::V6(own)) if !own.ip().is_unspecified()));
-    if only_v6 { send_error(pinned, Errno::EAFNOSUPPORT) } else { error }
+    option::get(pinned.descriptor(), option::V6_ONLY).is_ok_and(|on| on != 0)
+        || own.is_ok_and(|own| matches!(own.unmapped(), Address::Ip(SocketAddr::V6(own)) if !own.ip().is_unspecified()))
 }
 
 /// With the address that a datagram was for: the handle's own is no news to anybody.
@@ -668,7 +675,8 @@ pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, membe
     };
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
     match (pinned.socket().family(), group.ip()) {
-        (Some(Family::V4 | Family::V6), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
+        (Some(Family::V4), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
+        (Some(Family::V6), IpAddr::V4(_)) if !is_only_v6(&pinned) => {}
         (Some(Family::Unix) | None, _) => return Err(Error::with(Code::NotSupported, "the socket has no multicast groups")),
         _ => return Err(Error::invalid("the group is of another family than the socket")),
     }

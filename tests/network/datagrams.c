@@ -115,6 +115,10 @@ static void mistakes_with_groups_are_told_apart(void)
     CHECK(sock_join(unix_socket, GROUP, "lo"), ==, SOCK_ENOTSUP);
     CHECK(sock_join(0, GROUP, "lo"), ==, SOCK_EHANDLE);
     CHECK(sock_close(s), ==, 0);
+    s = sock_udp_bind(NULL, "0", SOCK_OPTIONS(.v6_only = SOCK_ON)); /* which the kernel would let join */
+    CHECK(sock_join(s, GROUP, "lo"), ==, SOCK_EINVAL);
+    CHECK(sock_leave(s, GROUP, "lo"), ==, SOCK_EINVAL);
+    CHECK(sock_close(s), ==, 0);
     CHECK(sock_close(unix_socket), ==, 0);
 }
 
