@@ -66,7 +66,7 @@ check 'what was built before is installed where there is no cargo' installs_with
 size_of() { stat -L -c %s "$prefix/lib/$1"; }
 for file in libsock.so libsock.a; do
     recorded=$(awk -v name=$file '$1 == name { print $2 }' packaging/sizes.txt)
-    echo "# $file: $(size_of $file) bytes, $(($(size_of $file) - recorded)) more than on record"
+    printf '# %s: %d bytes, %+d against the record\n' "$file" "$(size_of $file)" $(($(size_of $file) - recorded))
 done
 static_is_small() { size_of libsock.a && [ "$(size_of libsock.a)" -le 1048576 ]; }
 check 'the installed static library stays under 1 MiB' static_is_small
