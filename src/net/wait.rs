@@ -274,6 +274,12 @@ fn poll_until(watches: &mut [Watch], until: i64) -> Result<()> {
             watches.iter_mut().for_each(|watch| watch.set_ready(false));
             Ok(())
         }
+        // RLIMIT_NOFILE was lowered below what is watched, as sandboxes do. Then all are tried now and then.
+        Err(Errno::EINVAL) if !watches.is_empty() => {
+            poll_until(&mut [], until.min(clock::now() + LOOK))?;
+            watches.iter_mut().for_each(|watch| watch.set_ready(true));
+            Ok(())
+        }
         Err(errno) => Err(errno.into()),
     }
 }

@@ -222,6 +222,31 @@ static void waiting_works_without_a_free_descriptor(void)
     close_pair(pair);
 }
 
+/* As sandboxes do, so that nothing more is opened. */
+static void waiting_works_below_the_limit_of_descriptors(void)
+{
+    sock_t pair[2];
+    char byte;
+    struct rlimit before;
+    unix_pair(pair);
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, 30), ==, 0);
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT); /* there is an event to wait with */
+    CHECK(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    limit_descriptors(0);
+    int64_t began = now_us();
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(now_us() - began, >=, 30000);
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, SOCK_FOREVER), ==, 0);
+    call read = { .run = call_read, .socket = pair[0], .buffer = &byte, .size = 1 };
+    call_start(&read);
+    WAIT_UNTIL(atomic_load(&read.id) != 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&read), ==, 1);
+    CHECK(sock_sleep(1), ==, 0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    close_pair(pair);
+}
+
 /* A handle table grows with what is in use, up to what the descriptors allow, and comes back. */
 static void as_many_handles_as_descriptors(void)
 {
@@ -247,6 +272,7 @@ static const test_case cases[] = {
     CASE(close_and_cancel_reach_an_accept_that_waits_for_a_descriptor),
     CASE(few_descriptors_serve_many_connections),
     CASE(waiting_works_without_a_free_descriptor),
+    CASE(waiting_works_below_the_limit_of_descriptors),
     CASE(as_many_handles_as_descriptors),
 };
 TEST_MAIN(cases)
