@@ -56,6 +56,26 @@ static void a_connect_interrupted_after_its_syn_is_completed(void)
     raw_close(listener);
 }
 
+static void an_interrupted_unix_connect_is_made_once(void)
+{
+    char path[FOLDER], host[64];
+    make_folder(path);
+    snprintf(host, sizeof host, "unix:%s/s", path);
+    sock_t listener = sock_listen(host, NULL, NULL);
+    CHECK(listener, >, 0);
+    fail_once("connect", EINTR); /* reported after it was made */
+    sock_t s = sock_open(host, NULL, SOCK_OPTIONS(.timeout_ms = 5000));
+    CHECK(disarm(), ==, 1);
+    CHECK(s, >, 0);
+    sock_t accepted = sock_try_accept(listener);
+    CHECK(accepted, >, 0);
+    CHECK(sock_try_accept(listener), ==, SOCK_EAGAIN);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(accepted), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(rmdir(path), ==, 0);
+}
+
 static void an_unreadable_result_is_no_success(void)
 {
     uint16_t port;
@@ -201,6 +221,56 @@ static void permissions_are_set_where_links_cannot_be_kept_from(void)
 }
 
 /* ---- accepting ---- */
+
+/* A file that the kernel does not send by itself is read, from the offset on. */
+static void a_file_is_copied_where_the_kernel_does_not_send_it(void)
+{
+    enum { SIZE = 300000, OFFSET = 1000 };
+    static char data[SIZE], got[SIZE - OFFSET];
+    char path[] = "/tmp/sock-test-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
+    CHECK(unlink(path), ==, 0);
+    pattern(data, SIZE, 0);
+    CHECK(write(fd, data, SIZE), ==, SIZE);
+    sock_t pair[2];
+    unix_pair(pair);
+    call read = { .run = call_read_exact, .socket = pair[1], .buffer = got, .size = sizeof got };
+    call_start(&read);
+    fail_always("sendfile sendfile64", EINVAL);
+    CHECK(sock_send_file(pair[0], fd, OFFSET, -1), ==, SIZE - OFFSET);
+    CHECK(disarm(), ==, 1);
+    CHECK(call_join(&read), ==, SIZE - OFFSET);
+    CHECK(pattern_mismatch(got, sizeof got, OFFSET), ==, sizeof got);
+    CHECK(lseek(fd, 0, SEEK_CUR), ==, SIZE); /* the file's own position stays */
+    close_pair(pair);
+    raw_close(fd);
+}
+
+static int64_t call_relay(call *c) { return sock_relay(c->socket, (sock_t)c->number); }
+
+/* What is in the relay's pipe already when the kernel refuses to send from it is not lost, and what comes after it goes the long way. */
+static void a_relay_goes_on_without_the_kernel(void)
+{
+    enum { SIZE = 200000 };
+    static char data[SIZE], got[SIZE];
+    sock_t one[2], other[2];
+    unix_pair(one);
+    unix_pair(other);
+    pattern(data, SIZE, 0);
+    call relay = { .run = call_relay, .socket = one[1], .number = other[0] };
+    call read = { .run = call_read_exact, .socket = other[1], .buffer = got, .size = SIZE };
+    call_start(&read);
+    fault_arm(&(fault_plan){ .action = FAULT_ERRNO, .value = EINVAL, .when = FAULT_FROM, .first = 2, .functions = "splice" });
+    call_start(&relay);
+    CHECK(sock_write(one[0], data, SIZE), ==, SIZE);
+    CHECK(call_join(&read), ==, SIZE);
+    CHECK(pattern_mismatch(got, SIZE, 0), ==, SIZE);
+    for (int i = 0; i < 2; i++) CHECK(sock_shutdown(i ? other[1] : one[0], SOCK_WRITE), ==, 0);
+    CHECK(call_join(&relay), ==, SIZE);
+    disarm();
+    close_pair(one);
+    close_pair(other);
+}
 
 static void accept_passes_over_connections_that_died(void)
 {
@@ -621,6 +691,7 @@ static void forbidden_system_calls_fail_with_a_code_or_not_at_all(void)
 
 static const test_case cases[] = {
     CASE(a_connect_interrupted_after_its_syn_is_completed),
+    CASE(an_interrupted_unix_connect_is_made_once),
     CASE(an_unreadable_result_is_no_success),
     CASE(without_multipath_in_the_kernel_it_is_plain_tcp),
     CASE(the_resolvers_failures_have_their_codes),
@@ -628,6 +699,8 @@ static const test_case cases[] = {
     CASE(a_thread_that_needs_a_larger_stack_gets_the_default),
     CASE(a_takeover_that_fails_says_why),
     CASE(permissions_are_set_where_links_cannot_be_kept_from),
+    CASE(a_file_is_copied_where_the_kernel_does_not_send_it),
+    CASE(a_relay_goes_on_without_the_kernel),
     CASE(accept_passes_over_connections_that_died),
     CASE(accept_without_descriptors_waits_and_does_not_spin),
     CASE(a_listen_that_fails_leaves_nothing),
