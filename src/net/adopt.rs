@@ -61,7 +61,7 @@ const RAW: i32 = Type::Raw as i32;
 pub fn release(handle: Handle) -> Result<RawFd> {
     let (socket, _) = registry::look(handle).ok_or(Error::new(Code::BadHandle))?;
     if !SOCKETS.contains(&socket.kind()) {
-        return Err(Error::new(Code::WrongKind));
+        return Err(socket.kind().refused());
     }
     // Also before the handle is claimed: a server's accepting would only look like another call.
     may_release(socket)?;

@@ -396,7 +396,8 @@ impl Pinned {
     /// Fails unless the handle's kind is one of `kinds`.
     #[inline]
     pub fn expect(self, kinds: &[Kind]) -> Result<Pinned> {
-        if kinds.contains(&self.slot.socket.kind()) { Ok(self) } else { Err(Error::new(Code::WrongKind)) }
+        let kind = self.slot.socket.kind();
+        if kinds.contains(&kind) { Ok(self) } else { Err(kind.refused()) }
     }
 
     /// Wakes whoever waits in either direction, to look at flags and deadlines again.

@@ -40,6 +40,19 @@ impl Kind {
             _ => Kind::Server,
         }
     }
+
+    /// What a call says that this kind of handle has no use for.
+    #[cold]
+    pub fn refused(self) -> Error {
+        let told = match self {
+            Kind::Stream => "the wrong kind of handle for this call: a stream",
+            Kind::Listener => "the wrong kind of handle for this call: a listener",
+            Kind::Datagram => "the wrong kind of handle for this call: a datagram socket",
+            Kind::Poller => "the wrong kind of handle for this call: a poller",
+            Kind::Server => "the wrong kind of handle for this call: a server",
+        };
+        Error::with(Code::WrongKind, told)
+    }
 }
 
 pub struct Socket {

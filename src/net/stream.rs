@@ -76,7 +76,7 @@ fn read_pinned(pinned: Pinned, mut call: Call, buffer: &mut [u8]) -> Result<usiz
     match pinned.socket().kind() {
         Kind::Stream => read_some(&pinned, &mut call, buffer),
         Kind::Datagram => datagram::read(&pinned, &mut call, buffer),
-        _ => Err(Error::new(Code::WrongKind)),
+        kind => Err(kind.refused()),
     }
 }
 
@@ -299,7 +299,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
             }
         }
         Kind::Datagram => datagram::peek(&pinned, &mut call, buffer),
-        _ => Err(Error::new(Code::WrongKind)),
+        kind => Err(kind.refused()),
     }
 }
 
@@ -323,7 +323,7 @@ pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
             receive(&pinned, &mut call, || size, |descriptor| system::receive_parts(descriptor, parts))
         }
         Kind::Datagram => datagram::read_parts(&pinned, &mut call, parts),
-        _ => Err(Error::new(Code::WrongKind)),
+        kind => Err(kind.refused()),
     }
 }
 
@@ -361,7 +361,7 @@ fn try_read_pinned(pinned: Pinned, buffer: &mut [u8]) -> Result<usize> {
             pinned.received(length)
         }
         Kind::Datagram => datagram::try_read(&pinned, buffer),
-        _ => Err(Error::new(Code::WrongKind)),
+        kind => Err(kind.refused()),
     }
 }
 
@@ -406,7 +406,7 @@ fn write_pinned(pinned: Pinned, mut call: Call, bytes: &[u8]) -> Result<usize> {
         Kind::Stream if bytes.is_empty() => Ok(0),
         Kind::Stream => send_all(&pinned, &mut call, &mut 0, bytes.len(), |descriptor, done| send_from(descriptor, bytes, done)),
         Kind::Datagram => datagram::write(&pinned, &mut call, bytes),
-        _ => Err(Error::new(Code::WrongKind)),
+        kind => Err(kind.refused()),
     }
 }
 
@@ -478,7 +478,7 @@ pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
     match pinned.socket().kind() {
         Kind::Stream => {}
         Kind::Datagram => return datagram::write_parts(&pinned, &mut call, parts),
-        _ => return Err(Error::new(Code::WrongKind)),
+        kind => return Err(kind.refused()),
     }
     let mut done = 0;
     let (mut first, mut before) = (0, 0); // parts[..first] are sent, and are `before` bytes
@@ -531,7 +531,7 @@ fn try_write_pinned(pinned: Pinned, bytes: &[u8]) -> Result<usize> {
         Kind::Stream if bytes.is_empty() => return Ok(0),
         Kind::Stream => {}
         Kind::Datagram => return datagram::try_write(&pinned, bytes),
-        _ => return Err(Error::new(Code::WrongKind)),
+        kind => return Err(kind.refused()),
     }
     socket.check_fatal()?;
     let length = system::send(socket.descriptor(), bytes).map_err(|errno| pinned.transfer_error(errno))?;

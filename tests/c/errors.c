@@ -124,6 +124,36 @@ static void success_leaves_the_last_failure_alone(void)
     CHECK(strncmp(sock_last_error(), "close", 5), ==, 0);
 }
 
+static void expect_kind(int64_t result, const char *kind)
+{
+    const char *text = sock_last_error();
+    CHECK(result, ==, SOCK_ETYPE);
+    context("%s", text);
+    CHECK(strlen(text), >, strlen(kind));
+    CHECK(strcmp(text + strlen(text) - strlen(kind), kind), ==, 0);
+    context(NULL);
+}
+
+static void a_handle_of_the_wrong_kind_is_named(void)
+{
+    sock_t pair[2], listener = listen_local(), poller = sock_poller();
+    sock_t datagrams = sock_udp_bind("127.0.0.1", "0", NULL);
+    sock_event event;
+    char line[2];
+    unix_pair(pair);
+    expect_kind(sock_accept(pair[0]), "for this call: a stream");
+    expect_kind(sock_write(listener, "x", 1), "for this call: a listener");
+    expect_kind(sock_relay(pair[0], listener), "for this call: a listener");
+    expect_kind(sock_poller_wait(listener, &event, 1, 0), "for this call: a listener");
+    expect_kind(sock_read_line(datagrams, line, sizeof line), "for this call: a datagram socket");
+    expect_kind(sock_set_timeout(poller, SOCK_READ, 1), "for this call: a poller");
+    expect_kind(sock_release_fd(poller), "for this call: a poller");
+    close_pair(pair);
+    CHECK(sock_close(listener), ==, 0);
+    CHECK(sock_close(datagrams), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
 /* A program that did not look whether it got a handle is told why it did not. */
 static void a_code_in_place_of_a_handle_is_named(void)
 {
@@ -195,6 +225,7 @@ static const test_case cases[] = {
     CASE(before_any_failure_there_is_no_text),
     CASE(the_text_names_operation_target_and_cause),
     CASE(success_leaves_the_last_failure_alone),
+    CASE(a_handle_of_the_wrong_kind_is_named),
     CASE(a_code_in_place_of_a_handle_is_named),
     CASE(the_count_is_that_of_the_last_failing_transfer),
     CASE(a_long_culprit_is_cut_not_overrun),
