@@ -83,7 +83,7 @@ pub struct Registration {
 pub fn create() -> Result<Handle> {
     let epoll = epoll::create()?;
     let waker = Waker::apart()?;
-    waker.watch(|event| epoll::add(epoll.as_raw_fd(), event, epoll::IN, WAKE))?;
+    waker.watch(|event| epoll::add(epoll.as_raw_fd(), event, epoll::IN, WAKE)).map_err(watch_error)?;
     let poller = Shared::new(Poller {
         epoll: epoll.as_raw_fd(),
         waker,

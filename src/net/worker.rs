@@ -58,7 +58,7 @@ impl Reactor {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed).max(1),
             load: AtomicUsize::new(0),
         };
-        epoll::add(reactor.epoll.as_raw_fd(), reactor.event.descriptor(), epoll::IN | epoll::EDGE, WAKE)?;
+        epoll::add(reactor.epoll.as_raw_fd(), reactor.event.descriptor(), epoll::IN | epoll::EDGE, WAKE).map_err(watch_error)?;
         if !reactor.inbox.reserve(HOST) {
             return Err(Errno::ENOMEM.into());
         }
@@ -67,7 +67,7 @@ impl Reactor {
 
     /// Watches the descriptor that connections come from, until it is watched no more.
     pub fn watch_door(&self, descriptor: RawFd) -> Result<()> {
-        Ok(epoll::add(self.epoll.as_raw_fd(), descriptor, epoll::IN | epoll::EXCLUSIVE, DOOR)?)
+        epoll::add(self.epoll.as_raw_fd(), descriptor, epoll::IN | epoll::EXCLUSIVE, DOOR).map_err(watch_error)
     }
 
     pub fn leave_door(&self, descriptor: RawFd) {

@@ -558,6 +558,9 @@ static void a_full_epoll_is_a_limit(void)
     CHECK(poller, >, 0);
     CHECK(sock_pair(pair), ==, 0);
     fail_once("epoll_ctl", ENOSPC);
+    CHECK(sock_poller(), ==, SOCK_ELIMIT);
+    disarm();
+    fail_once("epoll_ctl", ENOSPC);
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, SOCK_ELIMIT);
     disarm();
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
