@@ -843,7 +843,8 @@ int64_t sock_get_option(sock_t s,
  *        sock_address_format writes it
  * @param port decimal 0…65535, or NULL
  * @param out receives the address; not NULL
- * @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal
+ * @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is left to look a named
+ *         scope up
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1422,7 +1423,8 @@ int64_t sock_recv_batch(sock_t s,
  * @param device the name of a network interface; NULL = the group's %scope, or where the system's routes say
  * @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit (net.ipv4.igmp_max_memberships),
  *         SOCK_EUNREACH where no device is named and no route leads to the group, SOCK_EINVAL for what is no multicast
- *         address, of another family, or no device, SOCK_ENOTSUP on a unix socket
+ *         address, of another family, or no device, SOCK_ELIMIT where no descriptor is
+ *         left to look the device up, SOCK_ENOTSUP on a unix socket
  *
  * Never blocks; any thread. ip(7), ipv6(7). Since 0.1.
  */

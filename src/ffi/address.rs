@@ -59,7 +59,8 @@ pub unsafe fn read_address(address: *const sock_address) -> Result<Address> {
 ///        sock_address_format writes it
 /// @param port decimal 0…65535, or NULL
 /// @param out receives the address; not NULL
-/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal
+/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is left to look a named
+///         scope up
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -192,7 +192,8 @@ pub unsafe extern "C" fn sock_recv_batch(s: sock_t, datagrams: *mut sock_datagra
 /// @param device the name of a network interface; NULL = the group's %scope, or where the system's routes say
 /// @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit (net.ipv4.igmp_max_memberships),
 ///         SOCK_EUNREACH where no device is named and no route leads to the group, SOCK_EINVAL for what is no multicast
-///         address, of another family, or no device, SOCK_ENOTSUP on a unix socket
+///         address, of another family, or no device, SOCK_ELIMIT where no descriptor is
+///         left to look the device up, SOCK_ENOTSUP on a unix socket
 ///
 /// Never blocks; any thread. ip(7), ipv6(7). Since 0.1.
 #[unsafe(no_mangle)]

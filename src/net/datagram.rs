@@ -11,13 +11,12 @@ use super::connect;
 use super::error::{Code, Error, Result};
 use super::listen::{self, family_of};
 use super::local;
-use super::name::{Host, Protocol, Request, Target};
+use super::name::{Host, Protocol, Request, Target, interface_number};
 use super::options::{Options, Use};
 use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, Socket, breathe_between};
 use super::wait::Call;
-use crate::sys::address::interface_index;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::memory::boxed;
 use crate::sys::part::{Part, PartMut};
@@ -669,7 +668,7 @@ pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, membe
         return Err(Error::invalid("the group is not a multicast address"));
     }
     let interface = match (device, &group) {
-        (Some(device), _) => interface_index(device).map_err(|errno| no_device(device).errno(errno))?,
+        (Some(device), _) => interface_number(device, || no_device(device))?,
         (None, SocketAddr::V6(group)) => group.scope_id(),
         (None, SocketAddr::V4(_)) => 0,
     };

@@ -312,7 +312,16 @@ fn parse_scope(text: &[u8]) -> Result<u32> {
     }
     name[..text.len()].copy_from_slice(text);
     let name = CStr::from_bytes_until_nul(&name).map_err(|_| refuse())?;
-    interface_index(name).map_err(|errno| refuse().errno(errno))
+    interface_number(name, refuse)
+}
+
+/// The number of a network interface. Asking for it takes a descriptor: where that is what lacks, it is not said that there is no
+/// such interface.
+pub fn interface_number(name: &CStr, unknown: impl FnOnce() -> Error) -> Result<u32> {
+    interface_index(name).map_err(|errno| match Error::from(errno) {
+        lacking if matches!(lacking.code, Code::Limit | Code::OutOfMemory) => lacking,
+        _ => unknown().errno(errno),
+    })
 }
 
 /// A host name (RFC 1123, and underscores), as the resolver takes it.

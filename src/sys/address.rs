@@ -1,5 +1,6 @@
 //! Socket addresses: ip(7), ipv6(7), unix(7), to and from the kernel's form; interface names.
 
+use super::socket::{self, Family, Type};
 use super::{Errno, Result};
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -179,7 +180,11 @@ impl Address {
 pub fn interface_index(name: &std::ffi::CStr) -> Result<u32> {
     // SAFETY: a NUL-terminated string.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(Errno::last()),
+        0 => Err(match Errno::last() {
+            // What glibc says where it can have no socket to ask through: one of our own tells why.
+            Errno::ENOENT => socket::socket(Family::Unix, Type::Datagram, 0).err().unwrap_or(Errno::ENOENT),
+            errno => errno,
+        }),
         index => Ok(index),
     }
 }

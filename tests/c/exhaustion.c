@@ -50,6 +50,24 @@ static int64_t udp_open_now(void) { return close_if_open(sock_udp_open("127.0.0.
 static int64_t udp_bind_now(void) { return close_if_open(sock_udp_bind("127.0.0.1", "0", NULL)); }
 static int64_t poller_now(void) { return close_if_open(sock_poller()); }
 
+/* The number of a device is asked through a descriptor. */
+static void a_device_that_cannot_be_looked_up_is_not_unknown(void)
+{
+    sock_address address;
+    sock_t s = sock_udp_bind("0.0.0.0", "0", NULL);
+    CHECK(s, >, 0);
+    leave_room_for(0);
+    CHECK(sock_join(s, "239.1.2.3", "lo"), ==, SOCK_ELIMIT);
+    CHECK(sock_leave(s, "239.1.2.3", "lo"), ==, SOCK_ELIMIT);
+    CHECK(sock_address_parse("fe80::1%lo", "80", &address), ==, SOCK_ELIMIT);
+    CHECK(sock_last_errno(), ==, EMFILE);
+    give_room();
+    CHECK(sock_join(s, "239.1.2.3", "nosuch0"), ==, SOCK_EINVAL);
+    CHECK(sock_address_parse("fe80::1%nosuch0", "80", &address), ==, SOCK_EINVAL);
+    CHECK(sock_address_parse("fe80::1%lo", "80", &address), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static void whatever_makes_a_descriptor_reports_the_limit(void)
 {
     struct {
@@ -264,6 +282,7 @@ static void as_many_handles_as_descriptors(void)
 
 static const test_case cases[] = {
     CASE(whatever_makes_a_descriptor_reports_the_limit),
+    CASE(a_device_that_cannot_be_looked_up_is_not_unknown),
     CASE(without_descriptors_no_name_is_called_unknown),
     CASE(without_descriptors_the_first_name_is_not_called_unknown),
     CASE(half_a_pair_is_not_made),
