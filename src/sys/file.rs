@@ -20,15 +20,28 @@ pub struct Status {
     pub mode: u32,
 }
 
-const LONGEST_PATH: usize = libc::PATH_MAX as usize;
+/// What a path may take of the stack, which in a handler may be small; a longer one takes memory.
+const SHORT_PATH: usize = 256;
 
 fn with_path<T>(path: &[u8], call: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
-    let mut text = [0; LONGEST_PATH];
-    if path.len() >= LONGEST_PATH {
-        return Err(Errno::ENAMETOOLONG);
-    }
+    let mut short = [0; SHORT_PATH];
+    let mut long;
+    let text = match short.get_mut(..=path.len()) {
+        Some(text) => text,
+        None => {
+            long = zeros(path.len() + 1)?;
+            long.as_mut_slice()
+        }
+    };
     text[..path.len()].copy_from_slice(path);
-    call(CStr::from_bytes_until_nul(&text).map_err(|_| Errno::EINVAL)?)
+    call(CStr::from_bytes_until_nul(text).map_err(|_| Errno::EINVAL)?)
+}
+
+fn zeros(count: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(count, 0);
+    Ok(bytes)
 }
 
 fn status_of(stat: &libc::stat) -> Status {
@@ -41,7 +54,7 @@ fn status_of(stat: &libc::stat) -> Status {
 
 /// What a relative path names from any directory: it, below the directory that the process is in now.
 pub fn absolute(path: &[u8]) -> Result<Vec<u8>> {
-    let mut directory = [0; LONGEST_PATH];
+    let mut directory = zeros(libc::PATH_MAX as usize)?;
     // SAFETY: at most as many bytes as that are written, with a NUL.
     if unsafe { libc::getcwd(directory.as_mut_ptr().cast(), directory.len()) }.is_null() {
         return Err(Errno::last());

@@ -924,6 +924,31 @@ static void a_poller_that_was_woken_can_be_canceled(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+static void listen_at_a_path(sock_t connection, void *context)
+{
+    (void)connection;
+    sock_t listener = sock_listen(context, NULL, SOCK_OPTIONS(.unix_mode = 0600));
+    CHECK(listener, >, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+/* What is promised at least, 16 KiB, is enough for the library and a little more. */
+static void the_smallest_stack_is_enough_for_a_path(void)
+{
+    if (under_memcheck()) skip("the sanitizers need more stack");
+    char folder[FOLDER], host[SOCK_ADDRESS_TEXT];
+    make_folder(folder);
+    snprintf(host, sizeof host, "unix:%s/listener", folder);
+    sock_server_options options = options_of_model();
+    options.stack_size = 1;
+    served s = serve_with(listen_at_a_path, host, &options);
+    int client = raw_connect(s.port);
+    CHECK(raw_drain(client), ==, 0); /* until the handler has returned */
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
+}
+
 #define EACH(function)                                                                             \
     static void function##_on_threads(void) { model = SOCK_THREADS; function(); }                 \
     static void function##_on_fibers(void) { model = SOCK_FIBERS; workers = 3; function(); }      \
@@ -961,6 +986,7 @@ static void a_poller_that_was_woken_can_be_canceled(void)
     X(several_stops_at_once_cut_each_handler_once)                        \
     X(a_handler_may_run_a_server_of_its_own)                              \
     X(a_poller_that_was_woken_can_be_canceled)                            \
+    X(the_smallest_stack_is_enough_for_a_path)                              \
     X(many_starts_and_stops_leave_nothing)
 
 BEHAVIOURS(EACH)
