@@ -75,6 +75,7 @@ static void opening_is_measured(void)
     CHECK(info.connect_us, >=, 0);
     CHECK(info.connect_us, <, 10000000);
     CHECK(info.retransmits, ==, 0);
+    CHECK(info.rtt_us, >, 0); /* of the handshake */
     CHECK(sock_close(s), ==, 0);
     raw_close(listener);
 }

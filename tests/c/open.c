@@ -245,6 +245,21 @@ static void nodelay_is_on_unless_switched_off(void)
     raw_close(listener);
 }
 
+static void keepalive_is_rounded_up_to_whole_seconds(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port), idle = 0, interval = 0;
+    socklen_t length = sizeof idle;
+    sock_t s = sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.keepalive_ms = 7001));
+    CHECK(s, >, 0);
+    CHECK(getsockopt(sock_fd(s), IPPROTO_TCP, TCP_KEEPIDLE, &idle, &length), ==, 0);
+    CHECK(getsockopt(sock_fd(s), IPPROTO_TCP, TCP_KEEPINTVL, &interval, &length), ==, 0);
+    CHECK(idle, ==, 8);
+    CHECK(interval, ==, 3); /* a third of it */
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
 static void the_io_timeout_is_the_first_timeout_of_the_handle(void)
 {
     uint16_t port;
@@ -344,6 +359,7 @@ static const test_case cases[] = {
     CASE(several_connections_can_share_a_local_port),
     CASE(a_wanted_family_is_the_only_one_tried),
     CASE(nodelay_is_on_unless_switched_off),
+    CASE(keepalive_is_rounded_up_to_whole_seconds),
     CASE(the_io_timeout_is_the_first_timeout_of_the_handle),
     CASE(a_connection_to_itself_is_never_returned),
     CASE(a_listener_may_close_while_clients_connect),
