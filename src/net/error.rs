@@ -215,4 +215,23 @@ mod tests {
         assert_eq!(phrases.len(), Code::ALL.len());
         assert!(!names.contains(name(-9999)));
     }
+
+    #[test]
+    fn only_errors_whose_words_are_vague_bring_the_systems() {
+        for (code, errno, systems) in [
+            (Code::System, Errno::EIO, true),
+            (Code::Access, Errno::EPERM, true),
+            (Code::System, Errno(0), false),
+            (Code::Refused, Errno::ECONNREFUSED, false),
+        ] {
+            let text = Error::new(code).errno(errno).to_string();
+            assert_eq!(text.contains(&format!("error {})", errno.0)), systems, "{text}");
+            assert_eq!(text.contains(" ("), systems, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_already_has_its_code() {
+        assert_eq!(Error::from(Errno::EEXIST).code, Code::Exists);
+    }
 }
