@@ -6,6 +6,15 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     if cfg!(tsan) { retry(|| mutex.try_lock()) } else { mutex.lock().unwrap_or_else(PoisonError::into_inner) }
 }
 
+/// The lock, unless somebody has it.
+pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 pub fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     if cfg!(tsan) { retry(|| lock.try_read()) } else { lock.read().unwrap_or_else(PoisonError::into_inner) }
 }

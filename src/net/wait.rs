@@ -4,6 +4,7 @@
 //! sets a flag and then wakes the waiters; who waits joins the list and then looks at the flags. Neither can miss the other.
 
 use super::error::{Code, Error, Result};
+use super::lock::try_lock;
 use super::registry::{self, Direction, Pinned, Side};
 use super::scope;
 use super::waiters::{For, Waiters, Wake};
@@ -123,7 +124,7 @@ pub fn retire_idle() {
 /// Does what was asked for while [`KEPT`] was locked. It is never waited for: a fork may leave it locked in the child.
 fn settle_kept() {
     while RETIRE.load(Ordering::SeqCst) {
-        let Ok(mut kept) = KEPT.try_lock() else {
+        let Some(mut kept) = try_lock(&KEPT) else {
             return; // who holds it settles after us
         };
         RETIRE.store(false, Ordering::SeqCst);
@@ -212,7 +213,7 @@ impl Parker {
     /// One that the calling thread keeps.
     fn kept(generation: u32) -> Result<Shared<Parker>> {
         let parker = Shared::new(Parker::new(Event::new().ok(), generation))?;
-        let listed = KEPT.try_lock().is_ok_and(|mut kept| {
+        let listed = try_lock(&KEPT).is_some_and(|mut kept| {
             kept.retain(|parker| !parker.is_dead());
             let room = kept.try_reserve(1).is_ok();
             if room {

@@ -5,7 +5,7 @@
 
 use super::error::{Code, Error, Result};
 #[cfg(not(loom))]
-use super::lock::lock;
+use super::lock::{lock, try_lock};
 #[cfg(loom)]
 use loom::sync::{
     Mutex,
@@ -20,6 +20,11 @@ use std::sync::{
 #[cfg(loom)]
 fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(loom)]
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<loom::sync::MutexGuard<'_, T>> {
+    mutex.try_lock().ok()
 }
 
 /// Wakes one thread or fiber. Must be async-signal-safe, and harmless when nobody sleeps any more.
@@ -70,7 +75,7 @@ impl<W: Wake> Waiters<W> {
     /// Wakes everybody if an alarm came while the list was locked.
     fn settle(&self) {
         while self.alarmed.load(Ordering::SeqCst) {
-            let Ok(list) = self.list.try_lock() else {
+            let Some(list) = try_lock(&self.list) else {
                 return; // who holds it settles after us
             };
             self.alarmed.store(false, Ordering::SeqCst);

@@ -22,6 +22,7 @@ use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
@@ -126,7 +127,8 @@ pub trait Host {
 }
 
 thread_local! {
-    static WORKER: RefCell<Option<Shared<Worker>>> = const { RefCell::new(None) };
+    // Without a destructor, which would need memory at its first use: who sets it takes it back.
+    static WORKER: RefCell<ManuallyDrop<Option<Shared<Worker>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     static FIBER: Cell<Running> = const { Cell::new(Running::NOTHING) };
 }
 
@@ -191,7 +193,7 @@ struct Odd {
 fn current() -> Option<(Shared<Worker>, u32)> {
     match Running::now().number {
         0 => None,
-        number => Some((WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()?, number)),
+        number => Some((WORKER.try_with(|worker| Option::clone(&worker.borrow())).ok().flatten()?, number)),
     }
 }
 
@@ -350,9 +352,9 @@ impl Worker {
     /// Runs fibers until the host is over and the last has ended. False in a forked child, where a fiber has come to its end: the
     /// thread has to end there without touching anything.
     pub fn run(worker: &Shared<Worker>, host: &impl Host) -> bool {
-        WORKER.set(Some(worker.clone()));
+        WORKER.set(ManuallyDrop::new(Some(worker.clone())));
         let stayed = worker.run_fibers(host);
-        WORKER.set(None);
+        drop(ManuallyDrop::into_inner(WORKER.replace(ManuallyDrop::new(None))));
         stayed
     }
 
