@@ -1245,7 +1245,8 @@ int64_t sock_send_file(sock_t s,
  *         SOCK_ECLOSED, SOCK_ENOMEM. After a failure sock_last_count tells how many were passed on.
  *
  * Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it. Timeouts count from the last byte
- * that moved in any direction: they end a relay that is silent. Any thread. Since 0.1.
+ * that moved in any direction: those for reading end a relay that is silent, and that for writing one whose other side takes
+ * nothing. Any thread. Since 0.1.
  */
 int64_t sock_relay(sock_t a,
                    sock_t b);

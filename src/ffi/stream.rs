@@ -379,7 +379,8 @@ pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -
 ///         SOCK_ECLOSED, SOCK_ENOMEM. After a failure sock_last_count tells how many were passed on.
 ///
 /// Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it. Timeouts count from the last byte
-/// that moved in any direction: they end a relay that is silent. Any thread. Since 0.1.
+/// that moved in any direction: those for reading end a relay that is silent, and that for writing one whose other side takes
+/// nothing. Any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
     boundary("relay", Subject::Transfer(a), || Ok(relay::relay(a, b)? as i64))

@@ -323,8 +323,8 @@ impl Call {
         Call { started: 0, until: Some(NEVER), caller: Caller::Server }
     }
 
-    /// Where this call ends by the side's timeout and deadline, as they are now. Fails if it already has.
-    fn end(&mut self, side: &Side) -> Result<i64> {
+    /// Where this call ends by the side's deadline and, where that `waits`, its timeout, as they are now. Fails if it already has.
+    fn end(&mut self, side: &Side, waits: bool) -> Result<i64> {
         let mut now = 0;
         let end = self.until.unwrap_or_else(|| {
             if self.started == 0 {
@@ -333,7 +333,7 @@ impl Call {
                 self.started = now;
             }
             let deadline = side.deadline.load(Ordering::Relaxed);
-            deadline.min(after(self.started, side.timeout.load(Ordering::Relaxed)))
+            if waits { deadline.min(after(self.started, side.timeout.load(Ordering::Relaxed))) } else { deadline }
         });
         if end != NEVER && now == 0 {
             now = clock::now();
@@ -343,6 +343,11 @@ impl Call {
 
     /// Fails if the call may not wait any longer, else says until when it may.
     fn check(&mut self, pinned: &Pinned) -> Result<i64> {
+        self.check_side(pinned, true)
+    }
+
+    /// The same for a side that the call does not wait for where it `waits` not: its timeout has no say.
+    fn check_side(&mut self, pinned: &Pinned, waits: bool) -> Result<i64> {
         let side = pinned.side();
         if self.caller != Caller::Closer && side.gate.is_over() {
             return Err(Error::new(if side.gate.is_closed() { Code::Closed } else { Code::Canceled }));
@@ -351,7 +356,7 @@ impl Call {
             return Err(Error::with(Code::Busy, "a server has the listener"));
         }
         scope::check()?;
-        self.end(side)
+        self.end(side, waits)
     }
 
     /// Waits until the descriptor is ready in the direction of `pinned`.
@@ -407,11 +412,11 @@ impl Call {
 
     /// Waits until a descriptor is ready that is no handle's, as long as the call on `pinned` may.
     pub fn other(&mut self, pinned: &Pinned, descriptor: RawFd, events: i16) -> Result<()> {
-        self.until_ready(&[pinned], &mut [Watch::new(descriptor, events)], || false)
+        self.until_ready(&[pinned], &[pinned], &mut [Watch::new(descriptor, events)], || false)
     }
 
-    /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first timeout or deadline
-    /// of all whom it `concerns` ends it, and so does closing or canceling one of them.
+    /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first of their timeouts ends
+    /// it, and so does a deadline, a close or a cancel of all whom it `concerns`, among whom they are.
     pub fn any(&mut self, sides: &[&Pinned], concerns: &[&Pinned]) -> Result<()> {
         const TWO: usize = 2;
         let mut watches = [const { Watch::new(-1, 0) }; TWO];
@@ -427,13 +432,13 @@ impl Call {
             let ready = watches.iter().any(Watch::ready);
             return if ready { self.breathe(concerns) } else { self.any_stirred(sides, &seen[..count], concerns) };
         }
-        self.until_ready(concerns, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
+        self.until_ready(sides, concerns, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
     }
 
     /// Fails if the call may not go on, on any of its handles; lets others go on first.
-    pub fn breathe(&mut self, sides: &[&Pinned]) -> Result<()> {
+    pub fn breathe(&mut self, concerns: &[&Pinned]) -> Result<()> {
         worker::breathe();
-        self.check_all(sides).map(drop)
+        self.check_all(&[], concerns).map(drop)
     }
 
     /// Something has moved: the timeouts run again from the next wait.
@@ -441,16 +446,25 @@ impl Call {
         self.started = 0;
     }
 
-    /// Fails if the call may not wait any longer on any of its handles, else says until when it may.
-    fn check_all(&mut self, sides: &[&Pinned]) -> Result<i64> {
-        sides.iter().try_fold(NEVER, |end, pinned| Ok(end.min(self.check(pinned)?)))
+    /// Fails if the call, which waits for `sides`, may not do so any longer, else says until when it may.
+    fn check_all(&mut self, sides: &[&Pinned], concerns: &[&Pinned]) -> Result<i64> {
+        concerns.iter().try_fold(NEVER, |end, pinned| {
+            let waits = sides.iter().any(|side| std::ptr::eq(*side, *pinned));
+            Ok(end.min(self.check_side(pinned, waits)?))
+        })
     }
 
-    fn until_ready(&mut self, sides: &[&Pinned], watches: &mut [Watch], in_vain: impl Fn() -> bool) -> Result<()> {
+    fn until_ready(
+        &mut self,
+        sides: &[&Pinned],
+        concerns: &[&Pinned],
+        watches: &mut [Watch],
+        in_vain: impl Fn() -> bool,
+    ) -> Result<()> {
         let waker = Waker::current()?;
-        let _places = Places::take(&waker, sides)?;
+        let _places = Places::take(&waker, concerns)?;
         loop {
-            let end = self.check_all(sides)?;
+            let end = self.check_all(sides, concerns)?;
             if in_vain() {
                 return Ok(());
             }
@@ -465,7 +479,7 @@ impl Call {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, concerns)?;
         loop {
-            let end = self.check_all(concerns)?;
+            let end = self.check_all(sides, concerns)?;
             sides.iter().try_for_each(|pinned| worker::register(pinned))?;
             let news =
                 |(pinned, seen): (&&Pinned, &u64)| pinned.side().stirs.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();
