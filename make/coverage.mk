@@ -13,7 +13,7 @@ LLVM_COV = $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(TARGET)/bin/l
 LLVM_VERSION = $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 llvm_tool = $(if $(LLVM_COV),$(dir $(LLVM_COV))llvm-$(1),llvm-$(1)-$(LLVM_VERSION))
 # The files whose mutants are all run, the ones that everything rests on first; of the others a share, in percent.
-MUTATED ?= gate.rs waiters.rs read_ahead.rs registry.rs name.rs address.rs timers.rs inbox.rs stream.rs wait.rs
+MUTATED ?= gate.rs waiters.rs read_ahead.rs registry.rs name.rs address.rs timers.rs inbox.rs stream.rs wait.rs waker.rs
 MUTATED_SHARE ?= 10
 
 .PHONY: coverage coverage-build coverage-report mutants

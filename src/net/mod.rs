@@ -31,4 +31,5 @@ pub mod stream;
 mod timers;
 mod wait;
 mod waiters;
+mod waker;
 mod worker;

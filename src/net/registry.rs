@@ -10,8 +10,9 @@ use super::gate::{Entry, Gate, Left, TAG};
 use super::owners;
 use super::patience::Patience;
 use super::socket::{Kind, Socket};
-use super::wait::{self, Call, NEVER, Waker};
+use super::wait::{Call, NEVER};
 use super::waiters::Waiters;
+use super::waker::{self, Waker};
 use super::worker::Reactor;
 use crate::sys::once::OnceLock;
 use crate::sys::shared::Shared;
@@ -453,7 +454,7 @@ fn drain(slot: &'static Slot) {
     slot.sides.iter().for_each(|side| side.waiters.reset());
     push_free(slot);
     if LIVE.fetch_sub(1, Ordering::SeqCst) == 1 {
-        wait::retire_idle();
+        waker::retire_idle();
     }
 }
 

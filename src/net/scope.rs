@@ -3,8 +3,8 @@
 //! A thread that runs a handler is inside a scope, and so is a fiber; everybody else is in none.
 
 use super::error::{Code, Error, Result};
-use super::wait::Waker;
 use super::waiters::Wake;
+use super::waker::Waker;
 use super::worker::Ticket;
 use crate::sys::once::OnceLock;
 use crate::sys::process;
