@@ -49,7 +49,8 @@
  *
  * FORK. Handles made before fork() work in the child, which holds descriptors of its own: closing one
  * there harms nothing in the parent. A server's threads exist only in the parent, and a poller belongs to
- * the process that made it.
+ * the process that made it. Where another thread was in the middle of reading a handle, reading it in the
+ * child waits in vain for that call to end; so does writing. Closing it does not.
  *
  * TEXT is NUL-terminated. Host and service names are read strictly: see sock_open.
  *
@@ -382,7 +383,7 @@ typedef enum sock_model {
     SOCK_THREADS = 0,
     /**
      * Stackful fibers on event-driven workers: in a fiber every blocking sock_ function parks the fiber and lets the worker run
-     * others, so that a hundred thousand idle connections are a hundred thousand parked fibers.
+     * others, so that ten thousand idle connections are ten thousand parked fibers.
      */
     SOCK_FIBERS = 1,
 } sock_model;

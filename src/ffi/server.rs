@@ -14,7 +14,7 @@ pub enum sock_model {
     /// A thread for each connection.
     SOCK_THREADS = 0,
     /// Stackful fibers on event-driven workers: in a fiber every blocking sock_ function parks the fiber and lets the worker run
-    /// others, so that a hundred thousand idle connections are a hundred thousand parked fibers.
+    /// others, so that ten thousand idle connections are ten thousand parked fibers.
     SOCK_FIBERS = 1,
 }
 
