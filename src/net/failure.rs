@@ -163,4 +163,26 @@ mod tests {
         failure.set("try_read", None, &error);
         assert_eq!(&failure.text[..failure.length], format!("try_read: {error}").as_bytes());
     }
+
+    #[test]
+    fn a_text_that_does_not_fit_is_cut_between_characters() {
+        let mut failure = Failure::new();
+        assert!(failure.write_str("a").is_ok());
+        assert!(failure.write_str(&"\u{e9}".repeat(LENGTH)).is_err());
+        let room = LENGTH - 1 - 1;
+        assert_eq!(failure.length, 1 + room / 2 * 2);
+        assert_eq!(failure.text[failure.length], 0);
+        assert!(std::str::from_utf8(&failure.text[..failure.length]).is_ok());
+        assert!(failure.write_str(&"b".repeat(LENGTH)).is_err());
+        assert_eq!((failure.length, failure.text[LENGTH - 1]), (LENGTH - 1, 0));
+        assert!(failure.write_str("").is_ok());
+    }
+
+    #[test]
+    fn a_text_with_an_odd_start_is_cut_between_characters() {
+        let mut failure = Failure::new();
+        assert!(failure.write_str(&"\u{e9}".repeat(LENGTH)).is_err());
+        assert_eq!(failure.length, (LENGTH - 1) / 2 * 2);
+        assert!(std::str::from_utf8(&failure.text[..failure.length]).is_ok());
+    }
 }
