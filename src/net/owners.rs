@@ -5,8 +5,8 @@ use crate::sys::once::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers beyond these are not noted. No process has so many descriptors by default.
-const PAGES: usize = 512;
-const PAGE: usize = 2048;
+const PAGES: usize = 256;
+const PAGE: usize = 4096;
 
 static NOTES: [OnceLock<Box<[AtomicU64; PAGE]>>; PAGES] = [const { OnceLock::new() }; PAGES];
 
