@@ -241,10 +241,9 @@ static void damaged_addresses_are_refused(void)
 
 static void unix_addresses_have_three_forms(void)
 {
-    char folder[FOLDER], host[64], text[SOCK_ADDRESS_TEXT];
+    char folder[FOLDER], host[UNIX_HOST], text[SOCK_ADDRESS_TEXT];
     sock_address address;
-    make_folder(folder);
-    snprintf(host, sizeof host, "unix:%s/s", folder);
+    make_unix_host(folder, host);
     sock_t listener = sock_listen(host, NULL, NULL), client = sock_open(host, NULL, NULL), accepted = sock_accept(listener);
     CHECK(accepted, >, 0);
     CHECK(sock_local_address(listener, &address), ==, 0);

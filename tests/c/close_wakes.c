@@ -64,9 +64,8 @@ static void close_ends_a_blocked_accept(void)
 
 static void close_ends_a_blocked_unix_accept(void)
 {
-    char folder[FOLDER], host[64];
-    make_folder(folder);
-    snprintf(host, sizeof host, "unix:%s/s", folder);
+    char folder[FOLDER], host[UNIX_HOST];
+    make_unix_host(folder, host);
     int64_t woke[TRIES], closing[TRIES];
     for (int try = 0; try < TRIES; try++) {
         call c = { .run = call_accept, .socket = sock_listen(host, NULL, NULL) };

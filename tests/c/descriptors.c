@@ -732,9 +732,8 @@ static void a_listener_that_a_server_has_is_not_released(void)
 /* The path of a released socket is its new owner's to remove. */
 static void a_released_listener_leaves_its_path(void)
 {
-    char folder[FOLDER], host[64];
-    make_folder(folder);
-    snprintf(host, sizeof host, "unix:%s/s", folder);
+    char folder[FOLDER], host[UNIX_HOST];
+    make_unix_host(folder, host);
     sock_t listener = sock_listen(host, NULL, NULL);
     CHECK(listener, >, 0);
     int fd = sock_release_fd(listener);

@@ -867,6 +867,12 @@ void make_folder(char path[FOLDER])
     CHECK(mkdtemp(path) != NULL, ==, true);
 }
 
+void make_unix_host(char folder[FOLDER], char host[UNIX_HOST])
+{
+    make_folder(folder);
+    snprintf(host, UNIX_HOST, "unix:%s/s", folder);
+}
+
 void pattern(void *buffer, size_t size, uint64_t offset)
 {
     unsigned char *bytes = buffer;
@@ -879,4 +885,19 @@ size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset)
     for (size_t i = 0; i < size; i++)
         if (bytes[i] != pattern_byte(offset + i)) return i;
     return size;
+}
+
+int pattern_file(size_t size)
+{
+    char chunk[8192];
+    int fd = memfd_create("pattern", MFD_CLOEXEC);
+    CHECK(fd, >=, 0);
+    for (size_t done = 0; done < size;) {
+        size_t length = size - done < sizeof chunk ? size - done : sizeof chunk;
+        pattern(chunk, length, done);
+        CHECK(write(fd, chunk, length), ==, length);
+        done += length;
+    }
+    CHECK(lseek(fd, 0, SEEK_SET), ==, 0);
+    return fd;
 }

@@ -195,9 +195,13 @@ void raw_echoes(int fd, const char *text);    /* a client of it */
 /* A new, empty folder: its path. */
 enum { FOLDER = 32 };
 void make_folder(char path[FOLDER]);
+/* The same, and the host of a unix socket in it, which has no file yet. */
+enum { UNIX_HOST = FOLDER + 8 };
+void make_unix_host(char folder[FOLDER], char host[UNIX_HOST]);
 
 /* Bytes that tell where in a stream they were. */
 void pattern(void *buffer, size_t size, uint64_t offset);
 size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset); /* index of the first wrong byte, or size */
+int pattern_file(size_t size); /* a file with so many of them, at its beginning, and no name */
 
 #endif

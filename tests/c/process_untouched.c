@@ -97,9 +97,8 @@ static void the_locale_changes_no_parsing(void)
 static void every_descriptor_is_closed_on_exec(void)
 {
     sock_t pair[2], listener = listen_local(), datagrams = sock_udp_bind("127.0.0.1", "0", NULL), poller = sock_poller();
-    char folder[FOLDER], host[64], byte;
-    make_folder(folder);
-    snprintf(host, sizeof host, "unix:%s/s", folder);
+    char folder[FOLDER], host[UNIX_HOST], byte;
+    make_unix_host(folder, host);
     sock_t local = sock_listen(host, NULL, NULL), client = sock_open(host, NULL, NULL), accepted = sock_accept(local);
     CHECK(accepted, >, 0);
     tcp_pair(pair);

@@ -10,23 +10,6 @@
 
 enum { SIZE = 3 << 20, SMALL = 100000 };
 
-/* A file with `size` bytes of the pattern, and no name. */
-static int pattern_file(size_t size)
-{
-    char path[] = "/tmp/sock-test-XXXXXX", chunk[8192];
-    int fd = mkostemp(path, O_CLOEXEC);
-    CHECK(fd, >=, 0);
-    CHECK(unlink(path), ==, 0);
-    for (size_t done = 0; done < size;) {
-        size_t length = size - done < sizeof chunk ? size - done : sizeof chunk;
-        pattern(chunk, length, done);
-        CHECK(write(fd, chunk, length), ==, length);
-        done += length;
-    }
-    CHECK(lseek(fd, 0, SEEK_SET), ==, 0);
-    return fd;
-}
-
 /* A thread that reads `size` bytes of the pattern from `offset` on. */
 typedef struct expected { sock_t s; size_t size; uint64_t offset; } expected;
 

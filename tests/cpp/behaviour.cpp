@@ -12,6 +12,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -479,10 +480,8 @@ void descriptors_are_passed()
 
 void files_and_relays()
 {
-    char path[] = "/tmp/sock-cpp-XXXXXX";
-    const int file = mkstemp(path);
+    const int file = memfd_create("digits", MFD_CLOEXEC);
     CHECK(file >= 0);
-    unlink(path);
     CHECK(write(file, "0123456789", 10) == 10);
 
     auto [source, in] = sock::Socket::pair();

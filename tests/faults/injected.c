@@ -58,9 +58,8 @@ static void a_connect_interrupted_after_its_syn_is_completed(void)
 
 static void an_interrupted_unix_connect_is_made_once(void)
 {
-    char path[FOLDER], host[64];
-    make_folder(path);
-    snprintf(host, sizeof host, "unix:%s/s", path);
+    char path[FOLDER], host[UNIX_HOST];
+    make_unix_host(path, host);
     sock_t listener = sock_listen(host, NULL, NULL);
     CHECK(listener, >, 0);
     fail_once("connect", EINTR); /* reported after it was made */
@@ -154,14 +153,13 @@ static void a_thread_that_needs_a_larger_stack_gets_the_default(void)
 
 /* ---- unix paths ---- */
 
-static char folder[FOLDER], host[96];
+static char folder[FOLDER], host[UNIX_HOST];
 static const char *const path = host + 5;
 
 static void leave_a_stale_path(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    make_folder(folder);
-    snprintf(host, sizeof host, "unix:%s/s", folder);
+    make_unix_host(folder, host);
     strcpy(address.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
@@ -226,12 +224,9 @@ static void permissions_are_set_where_links_cannot_be_kept_from(void)
 static void a_file_is_copied_where_the_kernel_does_not_send_it(void)
 {
     enum { SIZE = 300000, OFFSET = 1000 };
-    static char data[SIZE], got[SIZE - OFFSET];
-    char path[] = "/tmp/sock-test-XXXXXX";
-    int fd = mkostemp(path, O_CLOEXEC);
-    CHECK(unlink(path), ==, 0);
-    pattern(data, SIZE, 0);
-    CHECK(write(fd, data, SIZE), ==, SIZE);
+    static char got[SIZE - OFFSET];
+    int fd = pattern_file(SIZE);
+    CHECK(lseek(fd, 0, SEEK_END), ==, SIZE);
     sock_t pair[2];
     unix_pair(pair);
     call read = { .run = call_read_exact, .socket = pair[1], .buffer = got, .size = sizeof got };

@@ -99,9 +99,11 @@ void firewall_clear(void)
 /* The mount keeps the file alive after its name is gone, so nothing is left behind. */
 void etc_file(const char *path, const char *text)
 {
-    char temporary[] = "/tmp/sock-test-XXXXXX";
+    char folder[FOLDER], temporary[FOLDER + 5];
     if (access(path, F_OK) != 0) skip("there is no %s to put a file over", path);
-    int fd = mkstemp(temporary);
+    make_folder(folder);
+    snprintf(temporary, sizeof temporary, "%s/file", folder);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     CHECK(fd, >=, 0);
     CHECK(write(fd, text, strlen(text)), ==, (ssize_t)strlen(text));
     CHECK(fchmod(fd, 0644), ==, 0);
@@ -109,6 +111,7 @@ void etc_file(const char *path, const char *text)
     umount2(path, MNT_DETACH); /* an earlier text, if there is one: nothing mounts over a file without a name */
     CHECK(mount(temporary, path, NULL, MS_BIND, NULL), ==, 0);
     CHECK(unlink(temporary), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
 }
 
 /* The server's standard input is the zone and its standard output the log: two files without a name. */
