@@ -63,7 +63,7 @@ fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
 /// Refuses a literal that is not of the family that was asked for.
 pub fn check_family(address: &Address, options: &Options) -> Result<()> {
     if options.family().is_some_and(|family| family != family_of(address)) {
-        return Err(Error::invalid("the address is not of the family that the options ask for"));
+        return Err(Error::with(Code::NoHost, "the address is not of the wanted family"));
     }
     Ok(())
 }

@@ -372,9 +372,6 @@ static void fields_that_contradict_the_host_are_refused(void)
         { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
         { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
         { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
-        { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_IPV6), "family" },
-        { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.family = SOCK_IPV4), "family" },
-        { sock_udp_bind, "unix:@libsock-none", NULL, SOCK_OPTIONS(.family = SOCK_IPV4), "family" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
@@ -403,6 +400,21 @@ static void fields_that_contradict_the_host_are_refused(void)
         CHECK(strstr(sock_last_error(), calls[i].said) != NULL, ==, true);
     }
     CHECK(open_descriptors(), ==, descriptors);
+}
+
+/* Every call that takes a host says the same of one that is not of the wanted family. */
+static void a_host_of_another_family_is_no_host(void)
+{
+    sock_t (*calls[])(const char *, const char *, const sock_options *) = { sock_open, sock_listen, sock_udp_open, sock_udp_bind };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        context("call %d of the list", (int)i);
+        CHECK(calls[i]("127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_IPV6)), ==, SOCK_ENOHOST);
+        CHECK(calls[i]("::1", "9", SOCK_OPTIONS(.family = SOCK_IPV4)), ==, SOCK_ENOHOST);
+        CHECK(calls[i]("unix:@libsock-none", NULL, SOCK_OPTIONS(.family = SOCK_IPV4)), ==, SOCK_ENOHOST);
+        CHECK(strstr(sock_last_error(), "family") != NULL, ==, true);
+    }
+    sock_address address;
+    CHECK(sock_resolve("127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_IPV6), &address, 1), ==, SOCK_ENOHOST);
 }
 
 static void a_refused_option_is_named(void)
@@ -485,6 +497,7 @@ static const test_case cases[] = {
     CASE(fields_out_of_range_are_refused),
     CASE(fields_of_other_calls_are_refused),
     CASE(fields_that_contradict_the_host_are_refused),
+    CASE(a_host_of_another_family_is_no_host),
     CASE(a_refused_option_is_named),
     CASE(any_backlog_gives_a_listener_that_works),
     CASE(any_attempt_delay_is_brought_into_its_range),
