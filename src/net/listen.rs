@@ -244,11 +244,12 @@ pub fn attempt(listener: &Pinned) -> Attempt {
 fn insert_accepted(listener: &Pinned, socket: OwnedFd, peer: Option<Address>) -> Result<Handle> {
     let inherited = listener.socket().details().inherited;
     let family = listener.socket().family();
+    let spin_us = listener.socket().spin_us.load(Ordering::Relaxed);
     registry::insert(socket, inherited.kind, inherited.io_timeout, |socket| {
         if let Some(family) = family {
             socket.set_family(family);
         }
-        socket.spin_us.store(inherited.spin_us, Ordering::Relaxed);
+        socket.spin_us.store(spin_us, Ordering::Relaxed);
         socket.details().peer = peer.map(Address::unmapped);
     })
 }

@@ -163,7 +163,7 @@ impl Options<'_> {
     }
 
     pub fn inherited(&self) -> Inherited {
-        Inherited { io_timeout: self.io_timeout(), spin_us: self.spin_us, kind: Kind::Stream }
+        Inherited { io_timeout: self.io_timeout(), kind: Kind::Stream }
     }
 
     /// What concerns every socket.
@@ -207,14 +207,13 @@ fn device_error(device: &CStr, errno: Errno) -> Error {
 #[derive(Clone, Copy)]
 pub struct Inherited {
     pub io_timeout: i64,
-    pub spin_us: i64,
     /// Streams, but of an adopted listener for sequenced packets.
     pub kind: Kind,
 }
 
 impl Default for Inherited {
     fn default() -> Inherited {
-        Inherited { io_timeout: -1, spin_us: 0, kind: Kind::Stream }
+        Inherited { io_timeout: -1, kind: Kind::Stream }
     }
 }
 

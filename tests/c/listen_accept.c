@@ -264,6 +264,27 @@ static void accepted_handles_inherit_what_is_promised(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+/* Also where the listener got it only later. */
+static void accepted_handles_inherit_what_is_set_on_the_listener(void)
+{
+    sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.spin_us = 3));
+    CHECK(listener, >, 0);
+    sock_t client = open_local(listener), before = sock_accept(listener);
+    CHECK(sock_get_option(before, SOCK_OPT_SPIN_US), ==, 3);
+    CHECK(sock_set_option(listener, SOCK_OPT_SPIN_US, 5), ==, 0);
+    CHECK(sock_set_option(listener, SOCK_OPT_NODELAY, 0), ==, 0);
+    CHECK(sock_set_option(listener, SOCK_OPT_KEEPALIVE_MS, 9000), ==, 0);
+    CHECK(sock_set_option(listener, SOCK_OPT_USER_TIMEOUT_MS, 7000), ==, 0);
+    sock_t later = open_local(listener), accepted = sock_accept(listener);
+    CHECK(sock_get_option(accepted, SOCK_OPT_SPIN_US), ==, 5);
+    CHECK(sock_get_option(accepted, SOCK_OPT_NODELAY), ==, 0);
+    CHECK(sock_get_option(accepted, SOCK_OPT_KEEPALIVE_MS), ==, 9000);
+    CHECK(sock_get_option(accepted, SOCK_OPT_USER_TIMEOUT_MS), ==, 7000);
+    CHECK(sock_get_option(before, SOCK_OPT_SPIN_US), ==, 3);
+    sock_t handles[] = { client, before, later, accepted, listener };
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) CHECK(sock_close(handles[i]), ==, 0);
+}
+
 static void accepted_handles_inherit_nothing_else(void)
 {
     sock_t listener = listen_local();
@@ -470,6 +491,7 @@ static const test_case cases[] = {
     CASE(the_whole_address_may_be_one_text),
     CASE(try_accept_does_not_wait),
     CASE(accepted_handles_inherit_what_is_promised),
+    CASE(accepted_handles_inherit_what_is_set_on_the_listener),
     CASE(accepted_handles_inherit_nothing_else),
     CASE(an_accept_timeout_leaves_the_listener_good),
     CASE(each_client_is_accepted_once_by_one_of_many),
