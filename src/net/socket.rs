@@ -346,7 +346,8 @@ impl Pinned {
     pub fn received(&self, bytes: usize) -> Result<usize> {
         if bytes == 0 {
             self.check_end()?;
-            self.side().ended.store(true, Ordering::Relaxed);
+            // Behind a last line without an end, which comes first, the end is for the next call to tell.
+            self.side().ended.store(self.socket().buffered() == 0, Ordering::Relaxed);
         }
         self.count(bytes);
         Ok(bytes)

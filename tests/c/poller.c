@@ -489,6 +489,31 @@ static void the_end_of_a_stream_is_told_until_it_is_read(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
+static void the_end_behind_a_last_line_is_told_until_it_is_read(void)
+{
+    const make_pair makers[] = { tcp_pair, unix_pair };
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
+        sock_t pair[2], poller = sock_poller();
+        sock_event event;
+        char line[8];
+        makers[i](pair);
+        CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
+        CHECK(sock_write(pair[1], "last", 4), ==, 4);
+        CHECK(sock_close(pair[1]), ==, 0);
+        /* To see that the line is whole, this has to come upon the end; but it does not tell of it. */
+        CHECK(sock_read_line(pair[0], line, 3), ==, SOCK_ETOOLONG);
+        CHECK(sock_read_line(pair[0], line, sizeof line), ==, 4);
+        for (int again = 0; again < 3; again++) {
+            CHECK(sock_poller_wait(poller, &event, 1, 1000), ==, 1);
+            CHECK((event.ready & SOCK_READ) != 0, ==, 1);
+        }
+        CHECK(sock_read_line(pair[0], line, sizeof line), ==, SOCK_EEOF);
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 0);
+        CHECK(sock_close(pair[0]), ==, 0);
+        CHECK(sock_close(poller), ==, 0);
+    }
+}
+
 static void a_closed_handle_is_gone_from_every_poller(void)
 {
     sock_t pair[2], one = sock_poller(), other = sock_poller();
@@ -1064,6 +1089,7 @@ static const test_case cases[] = {
     CASE(a_dead_peer_does_not_spin_the_loop),
     CASE(a_dead_peer_is_told_to_a_writer_until_it_writes),
     CASE(the_end_of_a_stream_is_told_until_it_is_read),
+    CASE(the_end_behind_a_last_line_is_told_until_it_is_read),
     CASE(a_closed_handle_is_gone_from_every_poller),
     CASE(two_pollers_may_watch_one_handle),
     CASE(closing_a_poller_leaves_its_handles_alone),
