@@ -89,14 +89,20 @@ impl Call {
     /// The same for a side that the call does not wait for where it `waits` not: its timeout has no say.
     fn check_side(&mut self, pinned: &Pinned, waits: bool) -> Result<i64> {
         let side = pinned.side();
-        if self.caller != Caller::Closer && side.gate.is_over() {
-            return Err(Error::new(if side.gate.is_closed() { Code::Closed } else { Code::Canceled }));
-        }
+        self.check_gate(side)?;
         if self.caller != Caller::Server && pinned.socket().serving.load(Ordering::Relaxed) {
             return Err(Error::with(Code::Busy, "a server has the listener"));
         }
         scope::check()?;
         self.end(side, waits)
+    }
+
+    /// Fails if the handle is closed or canceled.
+    fn check_gate(&self, side: &Side) -> Result<()> {
+        if self.caller != Caller::Closer && side.gate.is_over() {
+            return Err(Error::new(if side.gate.is_closed() { Code::Closed } else { Code::Canceled }));
+        }
+        Ok(())
     }
 
     /// Waits until the descriptor is ready in the direction of `pinned`.
@@ -266,8 +272,8 @@ impl Call {
             let taken = side.waiters.take_turn(&waker, || side.gate.take_turn(), |more| side.gate.set_wanted(more));
             if taken {
                 pinned.got_turn();
-                let closed = side.gate.is_closed() && self.caller != Caller::Closer;
-                return if closed { Err(Error::new(Code::Closed)) } else { Ok(()) };
+                // Who had the turn may have left for the same reason that ends this call.
+                return self.check_gate(side);
             }
             let slept = self.check(pinned).and_then(|end| waker.park(&mut [], end));
             if let Err(error) = slept {

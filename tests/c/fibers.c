@@ -820,6 +820,50 @@ static void two_fibers_may_wait_for_one_pipe(void)
     close(ends[1]);
 }
 
+/* A cancel ends the writer and the one behind it, though the first is gone, and its turn free, before the second hears of it. */
+typedef struct queued { sock_t pair[2]; int pipe[2]; atomic_int entered; int64_t results[2]; } queued;
+
+static void queue_up_or_cancel(sock_t connection, void *context)
+{
+    queued *it = context;
+    char byte;
+    (void)connection;
+    switch (atomic_fetch_add(&it->entered, 1)) {
+    case 0:
+        it->results[0] = sock_send_file(it->pair[0], it->pipe[0], -1, -1);
+        return;
+    case 1:
+        it->results[1] = sock_write(it->pair[0], "x", 1);
+        return;
+    default: /* on the same worker: both wait */
+        CHECK(write(it->pipe[1], "q", 1), ==, 1);
+        CHECK(sock_read(it->pair[1], &byte, 1), ==, 1); /* the first waits again, and is woken after the second */
+        CHECK(sock_cancel(it->pair[0]), ==, 0);
+    }
+}
+
+static void a_cancel_reaches_the_fiber_whose_turn_comes(void)
+{
+    enum { FIBERS = 3 };
+    int clients[FIBERS];
+    queued it = { .entered = 0 };
+    unix_pair(it.pair);
+    CHECK(pipe(it.pipe), ==, 0);
+    served s = serve_on(1, queue_up_or_cancel, &it, 0);
+    for (int i = 0; i < FIBERS; i++) {
+        clients[i] = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&it.entered) == i + 1);
+    }
+    CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+    CHECK(it.results[0], ==, SOCK_ECANCELED);
+    CHECK(it.results[1], ==, SOCK_ECANCELED);
+    CHECK(sock_close(s.server), ==, 0);
+    for (int i = 0; i < FIBERS; i++) raw_close(clients[i]);
+    close_pair(it.pair);
+    close(it.pipe[0]);
+    close(it.pipe[1]);
+}
+
 /* ---- scale ---- */
 
 /* Connects from one of several loopback addresses, for the ports of one would not do. */
@@ -1008,6 +1052,7 @@ static const test_case cases[] = {
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(two_fibers_may_wait_for_one_pipe),
+    CASE(a_cancel_reaches_the_fiber_whose_turn_comes),
     LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
     LONG_CASE(connections_that_come_and_go_leave_nothing, 300),
 };
