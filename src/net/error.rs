@@ -175,7 +175,7 @@ impl From<Errno> for Error {
             Errno::EADDRNOTAVAIL | Errno::ENODEV => Code::AddressNotAvailable,
             Errno::EACCES | Errno::EPERM => Code::Access,
             Errno::EMSGSIZE => Code::MessageSize,
-            Errno::ENOENT => Code::NoEntry,
+            Errno::ENOENT | Errno::ENOTDIR => Code::NoEntry,
             Errno::EEXIST => Code::Exists,
             Errno::EMFILE | Errno::ENFILE | Errno::ETOOMANYREFS | Errno::EAGAIN => Code::Limit,
             Errno::ENOMEM | Errno::ENOBUFS => Code::OutOfMemory,

@@ -121,6 +121,10 @@ static void what_is_no_living_listener_cannot_be_opened(void)
     int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     close(file);
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ECONNREFUSED);
+    char below[sizeof host + 2];
+    snprintf(below, sizeof below, "%s/x", host); /* where no folder is, nothing is */
+    CHECK(sock_open(below, NULL, NULL), ==, SOCK_ENOENT);
+    CHECK(sock_listen(below, NULL, NULL), ==, SOCK_ENOENT);
     CHECK(unlink(path), ==, 0);
     CHECK(mkdir(path, 0700), ==, 0);
     CHECK(sock_open(host, NULL, NULL), ==, SOCK_ECONNREFUSED);
