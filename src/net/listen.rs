@@ -172,7 +172,7 @@ pub fn accept(handle: Handle) -> Result<Handle> {
                     log::out_of_descriptors(errno);
                 }
                 call.pause(&pinned, pause).map_err(|error| match error.code {
-                    Code::TimedOut => Error::with(Code::Limit, "out of descriptors until the timeout").errno(errno),
+                    Code::TimedOut => errno.into(),
                     _ => error,
                 })?;
                 pause = (pause * 2).min(LONGEST_PAUSE);
