@@ -686,6 +686,7 @@ pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, membe
         let _ = option::set(descriptor, all, 0);
     }
     option::set_membership(descriptor, group.ip(), interface, member).map_err(|errno| match errno {
+        Errno::ENODEV if interface != 0 => Error::invalid("no such device").errno(errno),
         Errno::ENODEV => Error::with(Code::Unreachable, "no route to the group: name a device").errno(errno),
         errno => errno.into(),
     })

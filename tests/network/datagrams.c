@@ -118,6 +118,9 @@ static void mistakes_with_groups_are_told_apart(void)
     s = sock_udp_bind(NULL, "0", SOCK_OPTIONS(.v6_only = SOCK_ON)); /* which the kernel would let join */
     CHECK(sock_join(s, GROUP, "lo"), ==, SOCK_EINVAL);
     CHECK(sock_leave(s, GROUP, "lo"), ==, SOCK_EINVAL);
+    CHECK(sock_join(s, "ff02::1%lo", NULL), ==, 0);
+    CHECK(sock_join(s, "ff02::1%4242", NULL), ==, SOCK_EINVAL); /* no device has this number */
+    CHECK(sock_leave(s, "ff02::1%4242", NULL), ==, SOCK_EADDRNOTAVAIL);
     CHECK(sock_close(s), ==, 0);
     CHECK(sock_close(unix_socket), ==, 0);
 }
