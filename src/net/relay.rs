@@ -22,9 +22,10 @@ const ROUNDS: usize = 16;
 /// The most that one sendfile is asked for: it takes less than 2 GiB.
 const PORTION: u64 = 1 << 30;
 
-/// Whether an error means that the kernel cannot do it this way: not for these descriptors, not in this kernel, not permitted.
+/// Whether an error means that the kernel cannot do it this way: not for these descriptors, not in this kernel, not permitted, not
+/// so far behind the end of a file.
 fn cannot(errno: Errno) -> bool {
-    matches!(errno, Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM | Errno::ESPIPE)
+    matches!(errno, Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM | Errno::ESPIPE | Errno::EOVERFLOW)
 }
 
 fn buffer() -> Result<Vec<u8>> {
@@ -42,7 +43,9 @@ pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<
     }
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
     pinned.socket().check_fatal()?;
-    let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(u64::MAX), done: 0 };
+    // No file goes on behind the largest offset, and the kernel takes none that would.
+    let most = offset.map_or(u64::MAX, |offset| i64::MAX as u64 - offset as u64);
+    let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(most), done: 0 };
     let result = sending.run();
     let done = sending.done;
     match result {

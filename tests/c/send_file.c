@@ -82,6 +82,16 @@ static void a_file_that_ends_too_early_is_told(void)
     CHECK(sock_read_exact(pair[1], got, 10), ==, 10);
     CHECK(sock_send_file(pair[0], fd, 20, 1), ==, SOCK_EEOF);
     CHECK(sock_last_count(), ==, 0);
+    /* Far behind the end the kernel has other words for it, and other ones for files on a disk. */
+    int fds[] = { fd, open("/proc/self/exe", O_RDONLY | O_CLOEXEC) };
+    static const int64_t behind[] = { INT64_MAX / 1000, INT64_MAX / 2, INT64_MAX - 1 };
+    for (size_t i = 0; i < 2 * sizeof behind / sizeof *behind; i++) {
+        context("file %zu, offset %lld", i % 2, (long long)behind[i / 2]);
+        CHECK(sock_send_file(pair[0], fds[i % 2], behind[i / 2], 1), ==, SOCK_EEOF);
+        CHECK(sock_last_count(), ==, 0);
+        CHECK(sock_send_file(pair[0], fds[i % 2], behind[i / 2], -1), ==, 0);
+    }
+    raw_close(fds[1]);
     raw_close(fd);
     close_pair(pair);
 }
