@@ -7,6 +7,7 @@ use super::options::Inherited;
 use super::poller;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, SOCKETS, Socket};
+use crate::sys::address::Address;
 use crate::sys::socket::{self as system, Family, Type};
 use crate::sys::{Errno, RawFd, descriptor, option, process};
 use std::sync::Mutex;
@@ -40,7 +41,12 @@ pub fn adopt(socket: RawFd) -> Result<Handle> {
         }
         place.adopted_blocking.store(blocking, Ordering::Relaxed);
         place.adopted_inheritable.store(inheritable, Ordering::Relaxed);
-        place.details().inherited = Inherited { kind: connections, ..Inherited::default() };
+        let mut details = place.details();
+        details.inherited = Inherited { kind: connections, ..Inherited::default() };
+        if !packets {
+            details.peer = system::peer_address(socket).ok().map(Address::unmapped);
+        }
+        drop(details);
         if packets && !accepting {
             datagram::adopt_arrival(place, socket);
         }

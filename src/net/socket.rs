@@ -311,12 +311,12 @@ impl Pinned {
             return Error::new(Code::WouldBlock);
         }
         let socket = self.socket();
-        // What recv(2) says of a unix stream that was never connected.
-        let unconnected = errno == Errno::EINVAL && self.direction() == Direction::Read && socket.is_unix_stream();
         let errno = match (errno, socket.fatal.load(Ordering::Relaxed)) {
-            _ if unconnected => Errno::ENOTCONN,
             // The kernel has told the reason to another call.
             (Errno::EPIPE, fatal) if fatal != 0 => Errno(fatal),
+            // What send(2) says of a TCP socket that was never connected, and recv(2) of such a unix stream.
+            (Errno::EPIPE, _) if socket.is_tcp() && self.was_never_connected() => Errno::ENOTCONN,
+            (Errno::EINVAL, _) if socket.is_unix_stream() && self.direction() == Direction::Read => Errno::ENOTCONN,
             _ => errno,
         };
         let fatal = matches!(
@@ -339,6 +339,11 @@ impl Pinned {
             }
         }
         errno.into()
+    }
+
+    /// As far as anybody can tell: it has no peer now, and none is remembered.
+    fn was_never_connected(&self) -> bool {
+        self.socket().details().peer.is_none() && system::peer_address(self.descriptor()).is_err()
     }
 
     /// Counts received bytes, of which none are the end of the stream, and returns how many. The caller has the turn to read.
