@@ -370,11 +370,24 @@ pub fn is_shut(pinned: &Pinned) -> bool {
 
 /// The outcome of receiving a datagram of `whole` bytes into a buffer of `size`.
 fn received(pinned: &Pinned, whole: usize, size: usize) -> Result<usize> {
+    note_end(pinned, whole);
     count(pinned, whole.min(size));
     if whole <= size {
         return Ok(whole);
     }
     Err(Error::text(Code::Truncated, format_args!("a datagram of {whole} bytes was cut to {size}")).after(size))
+}
+
+/// After a datagram of `length` bytes: where it was empty, and nothing else will come, the end of sequenced packets has been read,
+/// which this tells the pollers.
+pub fn note_end(pinned: &Pinned, length: usize) {
+    let ended = length == 0
+        && pinned.socket().family() == Some(Family::Unix)
+        && poll::peer_has_ended(pinned.descriptor())
+        && socket::receive(pinned.descriptor(), &mut [], socket::PEEK | socket::TRUNCATED_LENGTH) == Ok(0);
+    if ended {
+        pinned.side().ended.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A datagram and its sender.
@@ -542,7 +555,9 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
             }
         }
     }
-    count(&pinned, datagrams[..got].iter().map(|datagram| datagram.length()).sum());
+    let bytes = datagrams[..got].iter().map(|datagram| datagram.length()).sum();
+    note_end(&pinned, bytes);
+    count(&pinned, bytes);
     Ok(got)
 }
 

@@ -259,6 +259,7 @@ pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawF
     if stream {
         pinned.received(received.length)?;
     } else {
+        datagram::note_end(&pinned, received.length);
         pinned.count(received.length);
     }
     *count = received.count;

@@ -334,9 +334,10 @@ impl Pinned {
                 socket.fatal.store(errno.0, Ordering::Relaxed);
                 socket.flows.store(false, Ordering::Relaxed);
                 self.sides().iter().for_each(|side| side.ended.store(true, Ordering::Relaxed));
-            } else if errno == Errno::EPIPE {
-                self.side().ended.store(true, Ordering::Relaxed);
             }
+        }
+        if errno == Errno::EPIPE {
+            self.side().ended.store(true, Ordering::Relaxed);
         }
         errno.into()
     }

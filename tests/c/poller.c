@@ -604,6 +604,33 @@ static void wait_beside_what_is_over(sock_t s)
     CHECK(sock_close(s), ==, 0);
 }
 
+/* Packets that came before the end are told of, empty ones too; the end until it has been read, and written to. */
+static void the_end_of_sequenced_packets_is_told_until_it_is_read(void)
+{
+    int fds[2];
+    char buffer[4];
+    sock_event event;
+    sock_t poller = sock_poller();
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), ==, 0);
+    sock_t s = sock_from_fd(fds[0]);
+    CHECK(sock_poller_add(poller, s, SOCK_READ | SOCK_WRITE, NULL), ==, 0);
+    CHECK(send(fds[1], "", 0, 0), ==, 0);
+    raw_send(fds[1], "ab", 2);
+    close(fds[1]);
+    for (int left = 3; left-- > 0;) {
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+        CHECK(event.ready & SOCK_READ, ==, SOCK_READ);
+        CHECK(sock_read(s, buffer, sizeof buffer), ==, left == 1 ? 2 : 0);
+    }
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+    CHECK(event.ready, ==, SOCK_WRITE);
+    CHECK(sock_write(s, "x", 1), ==, SOCK_EPIPE);
+    expect_sleep(poller);
+    CHECK(sock_read(s, buffer, sizeof buffer), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+    CHECK(sock_close(poller), ==, 0);
+}
+
 static void sockets_of_datagrams_that_are_over_do_not_spin_the_loop(void)
 {
     int fds[2];
@@ -1093,6 +1120,7 @@ static const test_case cases[] = {
     CASE(a_closed_handle_is_gone_from_every_poller),
     CASE(two_pollers_may_watch_one_handle),
     CASE(closing_a_poller_leaves_its_handles_alone),
+    CASE(the_end_of_sequenced_packets_is_told_until_it_is_read),
     CASE(sockets_of_datagrams_that_are_over_do_not_spin_the_loop),
     CASE(misuse_has_its_codes),
     CASE(what_is_ready_is_told_whatever_else_happened),
