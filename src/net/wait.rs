@@ -10,6 +10,7 @@ use super::waiters::{For, Waiters};
 use super::waker::{Own, Waker, poll_until};
 use super::worker;
 use crate::sys::poll::{self, Watch};
+use crate::sys::socket::Family;
 use crate::sys::{RawFd, clock};
 use std::sync::atomic::Ordering;
 
@@ -115,12 +116,13 @@ impl Call {
             return Ok(());
         }
         let place = Place::take(pinned, For::Readiness)?;
+        let look = pinned.next_look();
         loop {
             let end = self.check(pinned)?;
-            if pinned.waits_in_vain() {
+            if pinned.waits_in_vain() || has_come(look) {
                 return Ok(());
             }
-            place.waker.park(&mut watch, end)?;
+            place.waker.park(&mut watch, end.min(look))?;
             if watch[0].ready() {
                 // A wake and readiness at once: what the wake says comes first.
                 let closed = pinned.side().gate.is_closed() && self.caller != Caller::Closer;
@@ -141,14 +143,15 @@ impl Call {
     pub fn stirred(&mut self, pinned: &Pinned, seen: u64) -> Result<()> {
         let resident = pinned.side().waiters.has_resident(worker::mark());
         let _place = if resident { None } else { Place::stay(pinned)? };
+        let look = pinned.next_look();
         loop {
             let end = self.check(pinned)?;
             // In the loop, for the worker that watches the descriptor may end.
             worker::register(pinned)?;
-            if pinned.side().stirs.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() {
+            if pinned.side().stirs.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() || has_come(look) {
                 return Ok(());
             }
-            worker::sleep(end);
+            worker::sleep(end.min(look));
             // What came is delivered whatever else has happened, but for a close.
             if pinned.side().stirs.load(Ordering::SeqCst) != seen && !pinned.side().gate.is_closed() {
                 return Ok(());
@@ -209,12 +212,13 @@ impl Call {
     ) -> Result<()> {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, concerns)?;
+        let look = next_look(sides);
         loop {
             let end = self.check_all(sides, concerns)?;
-            if in_vain() {
+            if in_vain() || has_come(look) {
                 return Ok(());
             }
-            waker.park(watches, end)?;
+            waker.park(watches, end.min(look))?;
             if watches.iter().any(Watch::ready) {
                 return Ok(());
             }
@@ -224,15 +228,16 @@ impl Call {
     fn any_stirred(&mut self, sides: &[&Pinned], seen: &[u64], concerns: &[&Pinned]) -> Result<()> {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, concerns)?;
+        let look = next_look(sides);
         loop {
             let end = self.check_all(sides, concerns)?;
             sides.iter().try_for_each(|pinned| worker::register(pinned))?;
             let news =
                 |(pinned, seen): (&&Pinned, &u64)| pinned.side().stirs.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();
-            if sides.iter().zip(seen).any(news) {
+            if sides.iter().zip(seen).any(news) || has_come(look) {
                 return Ok(());
             }
-            waker.park(&mut [], end)?;
+            waker.park(&mut [], end.min(look))?;
         }
     }
 
@@ -371,6 +376,26 @@ impl Pinned {
     fn waits_in_vain(&self) -> bool {
         self.direction() == Direction::Write && self.side().shut.load(Ordering::SeqCst)
     }
+}
+
+/// Milliseconds after which a writer to a unix socket tries again.
+const LOOK: i64 = 100;
+
+impl Pinned {
+    /// When a call that waits for readiness has to try again all the same. A unix peer that reads no more ends this writing, of which
+    /// the kernel tells nobody but who sleeps in send(2).
+    fn next_look(&self) -> i64 {
+        let blind = self.direction() == Direction::Write && self.socket().family() == Some(Family::Unix);
+        if blind { after(clock::now(), LOOK) } else { NEVER }
+    }
+}
+
+fn next_look(sides: &[&Pinned]) -> i64 {
+    sides.iter().map(|pinned| pinned.next_look()).min().unwrap_or(NEVER)
+}
+
+fn has_come(time: i64) -> bool {
+    time != NEVER && clock::now() >= time
 }
 
 /// Whether the caller must wait here and nowhere else: it is a fiber, which must not block its thread, or a server's handler,

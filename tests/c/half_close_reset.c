@@ -76,6 +76,25 @@ static void a_half_close_ends_a_write_that_waits(make_pair make)
 }
 OVER_BOTH(a_half_close_ends_a_write_that_waits)
 
+/* On a unix socket, whose peer ends what it would read: the kernel wakes nobody who polls for room. */
+static void a_unix_peer_that_reads_no_more_ends_a_write_that_waits(void)
+{
+    static char data[1 << 20];
+    for (size_t i = 0; i < BLOCKING_CALLS; i++) {
+        if (!blocking_calls[i].writes) continue;
+        context("%s", blocking_calls[i].name);
+        sock_t pair[2];
+        unix_pair(pair);
+        fill(pair[0]);
+        call writer = { .run = blocking_calls[i].run, .socket = pair[0], .buffer = data, .size = sizeof data };
+        call_start(&writer);
+        call_wait_asleep(&writer);
+        CHECK(sock_shutdown(pair[1], SOCK_READ), ==, 0);
+        CHECK(call_join(&writer), ==, SOCK_EPIPE);
+        close_pair(pair);
+    }
+}
+
 static void after_shutting_down_reading_nothing_waits(make_pair make)
 {
     sock_t pair[2];
@@ -463,6 +482,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_second_half_close_changes_nothing),
     BOTH_CASES(a_second_half_close_on_a_finished_connection_changes_nothing),
     BOTH_CASES(a_half_close_ends_a_write_that_waits),
+    CASE(a_unix_peer_that_reads_no_more_ends_a_write_that_waits),
     BOTH_CASES(after_shutting_down_reading_nothing_waits),
     CASE(the_directions_of_a_shutdown_are_checked),
     CASE(queued_bytes_come_before_the_reset),
