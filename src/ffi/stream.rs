@@ -91,7 +91,7 @@ pub extern "C" fn sock_close(s: sock_t) -> c_int {
 /// Ends one direction, or both, of a connection for everybody who shares it (threads, forked children).
 ///
 /// SOCK_WRITE sends what was written and then the end of the stream: the peer reads 0, and can still answer. After SOCK_READ reads
-/// give what has already arrived, then 0. Doing it twice is no error.
+/// give what has already arrived, then 0; the peer of a unix stream then gets SOCK_EPIPE for what it writes. Doing it twice is no error.
 ///
 /// @param s a stream or a connected datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn sock_pair(out: *mut sock_t) -> c_int {
 
 /// Reads what is there, waiting until there is something.
 ///
-/// @param s a stream, or a connected datagram socket: one datagram a call
+/// @param s a stream, or a datagram socket: one datagram a call, as sock_recv_from, which tells who sent it
 /// @param buffer at least `size` bytes; may be NULL if `size` is 0
 /// @param size how much at most; 0 returns 0 at once; over PTRDIFF_MAX is SOCK_EINVAL
 /// @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_ECONNRESET, SOCK_ETIMEDOUT, SOCK_ECANCELED,
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn sock_write(s: sock_t, buffer: *const c_void, size: usiz
 
 /// Reads like sock_read, into several buffers, filled one after the other.
 ///
-/// @param s a stream or a connected datagram socket
+/// @param s a stream or a datagram socket
 /// @param parts `count` buffers; any number, also over IOV_MAX
 /// @param count not negative
 /// @return how many bytes in all; else as sock_read
@@ -288,7 +288,7 @@ fn check_parts(parts: &[iovec]) -> Result<()> {
 
 /// Reads what is there now.
 ///
-/// @param s a stream or a connected datagram socket
+/// @param s a stream or a datagram socket
 /// @param buffer at least `size` bytes
 /// @param size how much at most; 0 returns 0
 /// @return how many bytes; 0 at the end of the stream (or an empty datagram); SOCK_EAGAIN if nothing is there, or another thread
@@ -345,7 +345,7 @@ pub extern "C" fn sock_buffered(s: sock_t) -> usize {
 /// @param s a stream
 /// @param fd the file: regular, or anything that can be read: a pipe, a terminal, a socket. It stays the caller's.
 /// @param offset in bytes: where in the file to begin, its own position staying as it is; -1 = at its own position, which moves on.
-///        What has no positions, such as a pipe, takes 0 and -1 alike.
+///        What has no positions, such as a pipe, takes 0 and -1 alike; where others read from it too, it should be non-blocking.
 /// @param size in bytes; -1 = to the end of the file
 /// @return how many bytes were sent; SOCK_EEOF if the file ended before `size`, SOCK_EINVAL if `fd` is not open for reading or
 ///         cannot be read at an offset, SOCK_ESYS if reading it failed, SOCK_ENOMEM, and what sock_write returns. After a failure
