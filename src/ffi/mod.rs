@@ -82,7 +82,7 @@ fn failed(operation: &'static str, subject: Subject, error: &Error) -> i64 {
             failure::record_count(error.count);
         }
     }));
-    if error.would_block() {
+    if matches!(error.code, Code::WouldBlock | Code::TimedOut) {
         // A fiber that asks again and again must not keep the others from running.
         let_others_run();
     }

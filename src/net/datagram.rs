@@ -22,6 +22,7 @@ use crate::sys::memory::boxed;
 use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family, Type};
 use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option, poll};
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -235,10 +236,19 @@ fn wait_for_room(pinned: &Pinned, call: &mut Call, pause: &mut i64, error: Error
     call.ready(pinned)
 }
 
+thread_local! {
+    /// Bytes that this thread has moved, however empty the datagrams: their number, too, is to let other fibers run.
+    static MOVED: Cell<u64> = const { Cell::new(0) };
+}
+/// As how many bytes a datagram counts at least.
+const LEAST: usize = 128;
+
 /// Counts what was moved: other calls of the direction may be inside.
 fn count(pinned: &Pinned, bytes: usize) {
-    let before = pinned.side().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    breathe_between(before, before.wrapping_add(bytes as u64));
+    pinned.side().bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    let before = MOVED.get();
+    MOVED.set(before.wrapping_add(bytes.max(LEAST) as u64));
+    breathe_between(before, MOVED.get());
 }
 
 /// Sends them in order. How many went: fewer than all only before one that failed, whose error comes if it is the first.

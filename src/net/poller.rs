@@ -264,6 +264,9 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
     if capacity == 0 {
         return Err(Error::invalid("no room for events"));
     }
+    // A fiber that is told at once each time must not keep the others from running: what it waits for may be theirs to do. Before
+    // looking, for they may close what would be told.
+    worker::breathe();
     let (pinned, poller) = pin(handle)?;
     let until = match timeout {
         0 => 0,
@@ -310,8 +313,6 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
             continue;
         }
         if until == 0 {
-            // A fiber that asks again and again must not keep the others from running.
-            worker::breathe();
             return Ok(0);
         }
         check(pinned.side())?;

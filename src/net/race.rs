@@ -9,7 +9,7 @@ use super::options::{Options, Use};
 use super::registry::{self, Handle};
 use super::resolve;
 use super::socket::Kind;
-use super::wait;
+use super::{wait, worker};
 use crate::sys::poll::{self, Watch};
 use crate::sys::socket::Family;
 use crate::sys::{AsRawFd, Errno, OwnedFd, clock};
@@ -27,6 +27,8 @@ const MOST: usize = 24;
 pub fn open(request: Request, options: &Options) -> Result<Handle> {
     options.check(Use::Open)?;
     let target = request.parse(Protocol::Tcp)?;
+    // A fiber that tries again and again, and never has to wait, must not keep the others from running.
+    worker::breathe();
     match &target.host {
         Host::Unix(_) => open_unix(&target, options),
         _ => open_tcp(&target, options),

@@ -282,6 +282,8 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     if buffer.is_empty() {
         return nothing(handle, Direction::Read);
     }
+    // A fiber that looks again and again must not keep the others from running.
+    worker::breathe();
     let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
     let socket = pinned.socket();
     match socket.kind() {

@@ -608,10 +608,21 @@ typedef struct busy_fiber {
     atomic_bool done;
 } busy_fiber;
 
+static void nothing_to_make(sock_t handles[2])
+{
+    (void)handles;
+}
+
 static void sleep_for_no_time(sock_t handles[2])
 {
     (void)handles;
     CHECK(sock_sleep(0), ==, 0);
+}
+
+static void make_datagram_sockets(sock_t handles[2])
+{
+    handles[1] = sock_udp_bind("127.0.0.1", "0", NULL);
+    handles[0] = sock_udp_open("127.0.0.1", port_text(port_of(handles[1])), NULL);
 }
 
 static void send_a_datagram_to_myself(sock_t handles[2])
@@ -621,6 +632,18 @@ static void send_a_datagram_to_myself(sock_t handles[2])
     CHECK(sock_recv_from(handles[1], datagram, sizeof datagram, NULL), ==, sizeof datagram);
 }
 
+static void send_nothing_to_myself(sock_t handles[2])
+{
+    char datagram[1];
+    CHECK(sock_write(handles[0], NULL, 0), ==, 0);
+    CHECK(sock_recv_from(handles[1], datagram, sizeof datagram, NULL), ==, 0);
+}
+
+static void make_listener(sock_t handles[2])
+{
+    handles[1] = listen_local();
+}
+
 static void connect_to_myself(sock_t handles[2])
 {
     sock_t one = open_local(handles[1]), other = sock_accept(handles[1]);
@@ -628,10 +651,53 @@ static void connect_to_myself(sock_t handles[2])
     CHECK(sock_abort(other), ==, 0);
 }
 
+static void connect_in_vain(sock_t handles[2])
+{
+    (void)handles;
+    CHECK(sock_open("unix:@nobody listens here", NULL, NULL), ==, SOCK_ECONNREFUSED);
+}
+
+static void make_idle_poller(sock_t handles[2])
+{
+    handles[1] = sock_poller();
+}
+
 static void ask_a_poller(sock_t handles[2])
 {
     sock_event event;
     CHECK(sock_poller_wait(handles[1], &event, 1, 0), ==, 0);
+}
+
+static void make_ready_poller(sock_t handles[2])
+{
+    handles[0] = sock_udp_bind("127.0.0.1", "0", NULL);
+    handles[1] = sock_poller();
+    CHECK(sock_poller_add(handles[1], handles[0], SOCK_WRITE, NULL), ==, 0);
+}
+
+static void wait_for_what_is_ready(sock_t handles[2])
+{
+    sock_event event;
+    CHECK(sock_poller_wait(handles[1], &event, 1, SOCK_FOREVER), ==, 1);
+}
+
+static void make_pair_with_a_byte(sock_t handles[2])
+{
+    CHECK(sock_pair(handles), ==, 0);
+    CHECK(sock_write(handles[1], "x", 1), ==, 1);
+}
+
+static void look_at_what_is_there(sock_t handles[2])
+{
+    char bytes[2];
+    CHECK(sock_peek(handles[0], bytes, sizeof bytes), ==, 1);
+}
+
+static void read_without_waiting(sock_t handles[2])
+{
+    char byte;
+    CHECK(sock_set_timeout(handles[1], SOCK_READ, 0), ==, 0);
+    CHECK(sock_read(handles[1], &byte, 1), ==, SOCK_ETIMEDOUT);
 }
 
 static void be_busy(sock_t connection, void *context)
@@ -644,17 +710,21 @@ static void be_busy(sock_t connection, void *context)
 
 static void calls_that_never_wait_let_others_run(void)
 {
-    static const struct { const char *name; void (*once)(sock_t handles[2]); } calls[] = {
-        { "sock_sleep", sleep_for_no_time },
-        { "sock_recv_from", send_a_datagram_to_myself },
-        { "sock_accept", connect_to_myself },
-        { "sock_poller_wait", ask_a_poller },
+    static const struct { const char *name; void (*make)(sock_t handles[2]); void (*once)(sock_t handles[2]); } calls[] = {
+        { "sock_sleep", nothing_to_make, sleep_for_no_time },
+        { "sock_recv_from", make_datagram_sockets, send_a_datagram_to_myself },
+        { "sock_recv_from, empty datagrams", make_datagram_sockets, send_nothing_to_myself },
+        { "sock_accept", make_listener, connect_to_myself },
+        { "sock_open", nothing_to_make, connect_in_vain },
+        { "sock_poller_wait, nothing ready", make_idle_poller, ask_a_poller },
+        { "sock_poller_wait, ready at once", make_ready_poller, wait_for_what_is_ready },
+        { "sock_peek", make_pair_with_a_byte, look_at_what_is_there },
+        { "sock_read, no time to wait", make_pair_with_a_byte, read_without_waiting },
     };
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         busy_fiber b = { .once = calls[i].once };
         context("%s", calls[i].name);
-        b.handles[1] = i == 1 ? sock_udp_bind("127.0.0.1", "0", NULL) : i == 2 ? listen_local() : sock_poller();
-        if (i == 1) b.handles[0] = sock_udp_open("127.0.0.1", port_text(port_of(b.handles[1])), NULL);
+        calls[i].make(b.handles);
         served s = serve_on(1, be_busy, &b, 0);
         int busy = raw_connect(s.port);
         WAIT_UNTIL(atomic_load(&b.fibers) == 1);
@@ -663,8 +733,8 @@ static void calls_that_never_wait_let_others_run(void)
         raw_close(busy);
         raw_close(other);
         CHECK(sock_close(s.server), ==, 0);
-        CHECK(sock_close(b.handles[1]), ==, 0);
-        if (i == 1) CHECK(sock_close(b.handles[0]), ==, 0);
+        for (int j = 0; j < 2; j++)
+            if (b.handles[j] > 0) CHECK(sock_close(b.handles[j]), ==, 0);
     }
     context(NULL);
 }
