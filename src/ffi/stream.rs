@@ -91,7 +91,8 @@ pub extern "C" fn sock_close(s: sock_t) -> c_int {
 /// Ends one direction, or both, of a connection for everybody who shares it (threads, forked children).
 ///
 /// SOCK_WRITE sends what was written and then the end of the stream: the peer reads 0, and can still answer. After SOCK_READ reads
-/// give what has already arrived, then 0; the peer of a unix stream then gets SOCK_EPIPE for what it writes. Doing it twice is no error.
+/// give what has already arrived, then 0; what the peer of a unix stream writes then is SOCK_EPIPE to it. Doing it twice is no
+/// error.
 ///
 /// @param s a stream or a connected datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
