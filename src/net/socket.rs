@@ -329,14 +329,11 @@ impl Pinned {
                 | Errno::EHOSTUNREACH
                 | Errno::ENETUNREACH
         );
-        if socket.kind() == Kind::Stream {
-            if fatal {
-                socket.fatal.store(errno.0, Ordering::Relaxed);
-                socket.flows.store(false, Ordering::Relaxed);
-                self.sides().iter().for_each(|side| side.ended.store(true, Ordering::Relaxed));
-            }
-        }
-        if errno == Errno::EPIPE {
+        if fatal && socket.kind() == Kind::Stream {
+            socket.fatal.store(errno.0, Ordering::Relaxed);
+            socket.flows.store(false, Ordering::Relaxed);
+            self.sides().iter().for_each(|side| side.ended.store(true, Ordering::Relaxed));
+        } else if errno == Errno::EPIPE {
             self.side().ended.store(true, Ordering::Relaxed);
         }
         errno.into()

@@ -161,7 +161,7 @@ impl Call {
 
     /// Waits until a descriptor is ready that is no handle's, as long as the call on `pinned` may.
     pub fn other(&mut self, pinned: &Pinned, descriptor: RawFd, events: i16) -> Result<()> {
-        self.until_ready(&[pinned], &[pinned], &mut [Watch::new(descriptor, events)], || false)
+        self.until_ready(&[pinned], &[pinned], &mut [Watch::new(descriptor, events)], NEVER, || false)
     }
 
     /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first of their timeouts ends
@@ -181,7 +181,8 @@ impl Call {
             let ready = watches.iter().any(Watch::ready);
             return if ready { self.breathe(concerns) } else { self.any_stirred(sides, &seen[..count], concerns) };
         }
-        self.until_ready(sides, concerns, &mut watches[..count], || sides.iter().any(|pinned| pinned.waits_in_vain()))
+        let in_vain = || sides.iter().any(|pinned| pinned.waits_in_vain());
+        self.until_ready(sides, concerns, &mut watches[..count], next_look(sides), in_vain)
     }
 
     /// Fails if the call may not go on, on any of its handles; lets others go on first.
@@ -208,11 +209,11 @@ impl Call {
         sides: &[&Pinned],
         concerns: &[&Pinned],
         watches: &mut [Watch],
+        look: i64,
         in_vain: impl Fn() -> bool,
     ) -> Result<()> {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, concerns)?;
-        let look = next_look(sides);
         loop {
             let end = self.check_all(sides, concerns)?;
             if in_vain() || has_come(look) {
