@@ -1223,8 +1223,8 @@ size_t sock_buffered(sock_t s);
  *         cannot be read at an offset, SOCK_ESYS if reading it failed, SOCK_ENOMEM, and what sock_write returns. After a failure
  *         sock_last_count tells how many were sent.
  *
- * Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something; any thread. sendfile(2).
- * Since 0.1.
+ * Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something, and the end of the connection
+ * ends that too; any thread. sendfile(2). Since 0.1.
  */
 int64_t sock_send_file(sock_t s,
                        int fd,

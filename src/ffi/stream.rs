@@ -352,8 +352,8 @@ pub extern "C" fn sock_buffered(s: sock_t) -> usize {
 ///         cannot be read at an offset, SOCK_ESYS if reading it failed, SOCK_ENOMEM, and what sock_write returns. After a failure
 ///         sock_last_count tells how many were sent.
 ///
-/// Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something; any thread. sendfile(2).
-/// Since 0.1.
+/// Blocks; the timeout and deadline for writing apply, also to waiting for a pipe to have something, and the end of the connection
+/// ends that too; any thread. sendfile(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -> i64 {
     boundary("send_file", Subject::Transfer(s), || {

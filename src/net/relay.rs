@@ -45,7 +45,8 @@ pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<
     pinned.socket().check_fatal()?;
     // No file goes on behind the largest offset, and the kernel takes none that would.
     let most = offset.map_or(u64::MAX, |offset| i64::MAX as u64 - offset as u64);
-    let mut sending = Sending { pinned: &pinned, call, file, offset, left: size.unwrap_or(most), done: 0 };
+    let connection = pinned.descriptor();
+    let mut sending = Sending { pinned: &pinned, call, file, connection, offset, left: size.unwrap_or(most), done: 0 };
     let result = sending.run();
     let done = sending.done;
     match result {
@@ -61,6 +62,8 @@ struct Sending<'a> {
     pinned: &'a Pinned,
     call: Call,
     file: RawFd,
+    /// The socket as it is watched for its end while the file has nothing.
+    connection: RawFd,
     offset: Option<i64>,
     left: u64,
     done: u64,
@@ -93,6 +96,15 @@ impl Sending<'_> {
         self.pinned.count(length);
         self.done += length as u64;
         self.left -= length as u64;
+    }
+
+    /// Fails if nothing more can be sent. Where the socket `woke` the call with something else it would go on doing so.
+    fn check_connection(&mut self, woke: bool) -> Result<()> {
+        system::send(self.pinned.descriptor(), &[]).map_err(|errno| self.pinned.transfer_error(errno))?;
+        if woke {
+            self.connection = -1;
+        }
+        Ok(())
     }
 
     /// What sendfile cannot take: pipes, sockets, terminals.
@@ -129,10 +141,14 @@ impl Sending<'_> {
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
-            let mut watch = [Watch::new(self.file, poll::IN)];
-            poll::poll(&mut watch, Some(0))?;
-            if !watch[0].ready() {
-                self.call.other(self.pinned, self.file, poll::IN)?;
+            let mut watches = [Watch::new(self.file, poll::IN), Watch::new(self.connection, 0)];
+            poll::poll(&mut watches[..1], Some(0))?;
+            if !watches[0].ready() {
+                self.call.other(self.pinned, &mut watches)?;
+                if !watches[0].ready() {
+                    self.check_connection(watches[1].ready())?;
+                    continue;
+                }
             }
             match transfer::read(self.file, self.offset, buffer) {
                 Ok(length) => {

@@ -9,9 +9,9 @@ use super::scope;
 use super::waiters::{For, Waiters};
 use super::waker::{Own, Waker, poll_until};
 use super::worker;
+use crate::sys::clock;
 use crate::sys::poll::{self, Watch};
 use crate::sys::socket::Family;
-use crate::sys::{RawFd, clock};
 use std::sync::atomic::Ordering;
 
 /// No deadline.
@@ -159,9 +159,9 @@ impl Call {
         }
     }
 
-    /// Waits until a descriptor is ready that is no handle's, as long as the call on `pinned` may.
-    pub fn other(&mut self, pinned: &Pinned, descriptor: RawFd, events: i16) -> Result<()> {
-        self.until_ready(&[pinned], &[pinned], &mut [Watch::new(descriptor, events)], NEVER, || false)
+    /// Waits until one of `watches` is ready, or the direction of `pinned` is ended, as long as the call on that may.
+    pub fn other(&mut self, pinned: &Pinned, watches: &mut [Watch]) -> Result<()> {
+        self.until_ready(&[pinned], &[pinned], watches, NEVER, || pinned.waits_in_vain())
     }
 
     /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first of their timeouts ends

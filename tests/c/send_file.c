@@ -156,6 +156,36 @@ static void waiting_for_a_pipe_obeys_the_handle(make_pair make)
 }
 OVER_BOTH(waiting_for_a_pipe_obeys_the_handle)
 
+/* The connection ends while the file has nothing: nobody waits for what could not be sent any more. */
+static void the_end_of_the_connection_ends_the_wait_for_a_pipe(make_pair make)
+{
+    for (int local = 0; local < 2; local++) {
+        context(local ? "shut down here" : "closed there");
+        int ends[2];
+        sock_t pair[2];
+        char byte;
+        make(pair);
+        CHECK(pipe2(ends, O_CLOEXEC), ==, 0);
+        call sender = { .run = call_send_file, .socket = pair[0], .number = ends[0] };
+        call_start(&sender);
+        call_wait_asleep(&sender);
+        CHECK(sock_shutdown(pair[1], SOCK_WRITE), ==, 0); /* is no reason to stop: the peer still reads */
+        CHECK(write(ends[1], "a", 1), ==, 1);
+        CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+        call_wait_asleep(&sender);
+        if (local) CHECK(sock_shutdown(pair[0], SOCK_WRITE), ==, 0);
+        else CHECK(sock_abort(pair[1]), ==, 0);
+        CHECK(call_join(&sender), <, 0);
+        CHECK(sender.result == SOCK_EPIPE || (!local && sender.result == SOCK_ECONNRESET), ==, true);
+        CHECK(sender.last_count, ==, 1);
+        if (local) CHECK(sock_close(pair[1]), ==, 0);
+        CHECK(sock_close(pair[0]), ==, 0);
+        raw_close(ends[0]);
+        raw_close(ends[1]);
+    }
+}
+OVER_BOTH(the_end_of_the_connection_ends_the_wait_for_a_pipe)
+
 /* ---- the other side ---- */
 
 static void a_peer_that_does_not_read_is_waited_for_until_the_deadline(make_pair make)
@@ -317,6 +347,7 @@ static const test_case cases[] = {
     CASE(a_file_that_ends_too_early_is_told),
     BOTH_CASES(pipes_and_sockets_are_copied),
     BOTH_CASES(waiting_for_a_pipe_obeys_the_handle),
+    BOTH_CASES(the_end_of_the_connection_ends_the_wait_for_a_pipe),
     CASE(a_pipe_waits_for_a_slow_peer),
     BOTH_CASES(a_peer_that_does_not_read_is_waited_for_until_the_deadline),
     BOTH_CASES(a_peer_that_is_gone_is_no_signal),
