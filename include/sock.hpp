@@ -290,7 +290,7 @@ public:
     operator sock_t() const noexcept { return handle_; }
 
 private:
-    Aside aside_;
+    Aside aside_{};
     sock_t handle_;
 };
 
@@ -1482,8 +1482,8 @@ private:
         close(ignored);
     }
 
-    std::shared_ptr<void> host_; /* the callable: after the handle is closed nobody calls it */
-    Listener listener_;
+    std::shared_ptr<void> host_{}; /* the callable: after the handle is closed nobody calls it */
+    Listener listener_{};
 };
 
 /* ---- The rest -------------------------------------------------------------------------------------------- */
