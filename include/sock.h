@@ -779,8 +779,8 @@ int sock_error_is_temporary(int64_t code);
  * the verdict, in one line. For example
  * `open example.com:443: timed out after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused after 3 ms)`.
  *
- * Success leaves it alone; only the next failure on the same thread replaces it. In a fiber of a server it is the
- * fiber's own.
+ * Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the next failure on the same thread
+ * replaces it. In a fiber of a server it is the fiber's own.
  *
  * @return a string in a buffer of the thread's own, which the next failure there overwrites; never NULL; "" before any failure.
  *         It is cut at the end if it must be.
@@ -854,7 +854,7 @@ int sock_address_parse(const char *host,
                        struct sock_address *out);
 
 /**
- * Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@x`, `unix:` (unnamed).
+ * Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@NAME`, `unix:` (unnamed).
  *
  * The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
  * an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.
@@ -1790,6 +1790,10 @@ const char *sock_version_text(void);
 
 #ifdef __cplusplus
 extern "C" {
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wold-style-cast" /* GCC knows that this is C */
+#endif
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -1838,6 +1842,9 @@ static inline int64_t sock_printf(sock_t s, const char *format, ...)
 }
 
 #ifdef __cplusplus
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 } /* extern "C" */
 #endif
 #endif /* SOCK_NO_STDIO */

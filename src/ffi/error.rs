@@ -109,8 +109,8 @@ pub extern "C" fn sock_error_is_temporary(code: i64) -> c_int {
 /// the verdict, in one line. For example
 /// `open example.com:443: timed out after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused after 3 ms)`.
 ///
-/// Success leaves it alone; only the next failure on the same thread replaces it. In a fiber of a server it is the
-/// fiber's own.
+/// Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the next failure on the same thread
+/// replaces it. In a fiber of a server it is the fiber's own.
 ///
 /// @return a string in a buffer of the thread's own, which the next failure there overwrites; never NULL; "" before any failure.
 ///         It is cut at the end if it must be.
