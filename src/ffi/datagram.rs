@@ -4,8 +4,8 @@ use super::address::sock_address;
 use super::handle::sock_t;
 use super::options::{options, sock_options};
 use super::{Subject, boundary, check_buffer, input, output, request, text};
-use crate::net::datagram;
 use crate::net::error::{Error, Result};
+use crate::net::{datagram, udp};
 use crate::sys::datagram::{Datagram, Endpoint};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn sock_udp_open(host: *const c_char, port: *const c_char,
     // SAFETY: C vouches for its strings.
     let request = unsafe { request(host, port) };
     // SAFETY: C vouches for its options.
-    boundary("udp_open", Subject::Request(request), || datagram::open(request, &unsafe { self::options(options) }?))
+    boundary("udp_open", Subject::Request(request), || udp::open(request, &unsafe { self::options(options) }?))
 }
 
 /// Opens a UDP or unix datagram socket that receives at an address of this machine from everybody, and sends to anybody.
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char,
     // SAFETY: C vouches for its strings.
     let request = unsafe { request(host, port) };
     // SAFETY: C vouches for its options.
-    boundary("udp_bind", Subject::Request(request), || datagram::bind(request, &unsafe { self::options(options) }?))
+    boundary("udp_bind", Subject::Request(request), || udp::bind(request, &unsafe { self::options(options) }?))
 }
 
 /// Sends one datagram, whole or not at all. Waits for room in the socket's buffer, or in a unix receiver's queue.
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn sock_recv_batch(s: sock_t, datagrams: *mut sock_datagra
 pub unsafe extern "C" fn sock_join(s: sock_t, group: *const c_char, device: *const c_char) -> c_int {
     // SAFETY: C vouches for its strings.
     let (group, device) = unsafe { (text(group), text(device)) };
-    boundary("join", Subject::Handle(s), || datagram::set_membership(s, group_text(group)?, device, true)) as c_int
+    boundary("join", Subject::Handle(s), || udp::set_membership(s, group_text(group)?, device, true)) as c_int
 }
 
 /// Leaves a multicast group.
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn sock_join(s: sock_t, group: *const c_char, device: *con
 pub unsafe extern "C" fn sock_leave(s: sock_t, group: *const c_char, device: *const c_char) -> c_int {
     // SAFETY: C vouches for its strings.
     let (group, device) = unsafe { (text(group), text(device)) };
-    boundary("leave", Subject::Handle(s), || datagram::set_membership(s, group_text(group)?, device, false)) as c_int
+    boundary("leave", Subject::Handle(s), || udp::set_membership(s, group_text(group)?, device, false)) as c_int
 }
 
 fn group_text(group: Option<&CStr>) -> Result<&CStr> {

@@ -1,7 +1,7 @@
 //! Descriptors that come from elsewhere, or go there: adopting, handing over, and those that systemd passes to a service.
 
-use super::datagram;
 use super::error::{Code, Error, Result};
+use super::joined;
 use super::lock::lock;
 use super::options::Inherited;
 use super::poller;
@@ -48,7 +48,7 @@ pub fn adopt(socket: RawFd) -> Result<Handle> {
         }
         drop(details);
         if packets && !accepting {
-            datagram::adopt_arrival(place, socket);
+            joined::adopt(place, socket);
         }
     })?;
     if inheritable {
@@ -90,7 +90,7 @@ fn hand_over(pinned: &Pinned) {
     if let Some(bound) = &mut socket.details().bound {
         bound.leave();
     }
-    datagram::stop_joining(pinned);
+    joined::stop(pinned);
     if socket.adopted_inheritable.load(Ordering::Relaxed) {
         let _ = descriptor::set_close_on_exec(pinned.descriptor(), false);
     }

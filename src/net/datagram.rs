@@ -1,136 +1,21 @@
-//! Datagrams: UDP and unix, one by one and in batches.
+//! Sending and receiving datagrams, of UDP and of unix, one by one and in batches.
 //!
 //! Several threads may send and receive at once: calls take no turns, but for those that share a [`Joined`] datagram.
-//!
-//! Datagrams that the kernel joins (UDP_GRO) must not reach a caller who cannot tell them apart. So the first receiving call
-//! on a handle decides for good: a batch whose every buffer holds the longest datagram turns joining on, any other call leaves it
-//! off. Where it is on, calls that take one datagram get it from a buffer inside the library that the joined one went to.
 
-use super::address::{self, Address, Text};
-use super::connect;
+use super::address::Text;
 use super::error::{Code, Error, Result};
+use super::joined::{self, Joined};
 use super::listen::{self, family_of};
-use super::local;
-use super::name::{Host, Protocol, Request, Target, interface_number};
-use super::options::{Options, Use};
-use super::race;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::{Kind, Socket, breathe_between};
+use super::socket::{Kind, breathe_between};
+use super::udp;
 use super::wait::Call;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
-use crate::sys::memory::boxed;
 use crate::sys::part::{Part, PartMut};
-use crate::sys::socket::{self, Family, Type};
-use crate::sys::{self, AsRawFd, Errno, OwnedFd, RawFd, clock, option, poll};
+use crate::sys::socket::{self, Family};
+use crate::sys::{self, Errno, RawFd, poll};
 use std::cell::Cell;
-use std::ffi::CStr;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
-
-/// A socket connected to the first of the peer's addresses that the kernel has a way to.
-pub fn open(request: Request, options: &Options) -> Result<Handle> {
-    options.check(Use::UdpOpen)?;
-    let target = request.parse(Protocol::Udp)?;
-    if target.port == 0 && !matches!(target.host, Host::Unix(_)) {
-        return Err(Error::invalid("nobody can be reached at port 0"));
-    }
-    let started = clock::now();
-    let local = match target.host {
-        Host::Unix(_) => None, // its own address is one too
-        _ => options.local(Protocol::Udp)?,
-    };
-    let family = race::wanted_family(&target, options, local.as_ref())?;
-    let mut addresses = race::candidates(&target, family, started, options.end(started))?;
-    if target.host == Host::Default {
-        // Nothing tells whether anybody is there: the address that also reaches who listens on every one comes first.
-        addresses.sort_unstable_by_key(|address| family_of(address) != Family::V4);
-    }
-    let resolved = clock::now();
-    let ((socket, bound), peer) = listen::bind_first(&addresses, |address| connect(address, local.as_ref(), options))?;
-    let attempts = addresses.iter().take_while(|address| **address != peer).count() as u32 + 1;
-    let reached = connect::peer(&socket, &peer);
-    insert(socket, family_of(&peer), options, |socket| {
-        let mut details = socket.details();
-        details.bound = bound;
-        details.peer = Some(reached);
-        details.resolve_us = (resolved - started) / 1000;
-        details.connect_us = (clock::now() - resolved) / 1000;
-        details.attempts = attempts;
-    })
-}
-
-type Bound = (OwnedFd, Option<Box<local::BoundPath>>);
-
-fn connect(address: &Address, local: Option<&Target>, options: &Options) -> Result<Bound> {
-    let family = family_of(address);
-    let socket = make(family, options)?;
-    let mut bound = None;
-    if let Some(own) = own_address(address, local, options)? {
-        bound = bind_to(&socket, &own, options)?;
-    }
-    socket::connect(socket.as_raw_fd(), address).map_err(|errno| match errno {
-        // The kernel's words for having no free port left.
-        Errno::EAGAIN if family != Family::Unix => listen::no_port().errno(errno),
-        errno => errno.into(),
-    })?;
-    Ok((socket, bound))
-}
-
-fn make(family: Family, options: &Options) -> Result<OwnedFd> {
-    if family == Family::Unix && options.device.is_some() {
-        return Err(Error::invalid("option device means nothing to a unix: host"));
-    }
-    let socket = socket::socket(family, Type::Datagram, 0)?;
-    if options.reuse_address > 0 {
-        option::set(socket.as_raw_fd(), option::REUSE_ADDRESS, 1)?;
-    }
-    options.configure(socket.as_raw_fd())?;
-    Ok(socket)
-}
-
-/// What `local_host` and `local_port` say, for a peer at `address`.
-fn own_address(address: &Address, local: Option<&Target>, options: &Options) -> Result<Option<Address>> {
-    let family = family_of(address);
-    if family == Family::Unix {
-        let Some(host) = options.local_host else {
-            let port = options.local_port.is_some();
-            return if port { Err(Error::invalid("option local_port means nothing to a unix: host")) } else { Ok(None) };
-        };
-        let own = Request { host: Some(host), port: options.local_port }.parse_literal()?;
-        let unix = matches!(own, Address::Unix(_));
-        return if unix { Ok(Some(own)) } else { Err(Error::invalid("option local_host is not a unix: address")) };
-    }
-    Ok(local.map(|local| local.literal().unwrap_or(address::any(family, local.port))))
-}
-
-fn bind_to(socket: &OwnedFd, address: &Address, options: &Options) -> Result<Option<Box<local::BoundPath>>> {
-    if let Address::Unix(name) = address {
-        return local::bind(socket, *name, options);
-    }
-    listen::bind_ip(socket.as_raw_fd(), address)?;
-    Ok(None)
-}
-
-/// A socket that receives at an address of this machine, from everybody.
-pub fn bind(request: Request, options: &Options) -> Result<Handle> {
-    options.check(Use::UdpBind)?;
-    let target = request.parse(Protocol::Udp)?;
-    let ((socket, bound), address) = listen::bind_local(&target, options, |address| {
-        let socket = make(family_of(address), options)?;
-        listen::choose_families(&socket, address, options)?;
-        let bound = bind_to(&socket, address, options)?;
-        Ok((socket, bound))
-    })?;
-    insert(socket, family_of(&address), options, |socket| socket.details().bound = bound)
-}
-
-fn insert(socket: OwnedFd, family: Family, options: &Options, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
-    registry::insert(socket, Kind::Datagram, options.io_timeout(), |socket| {
-        socket.set_family(family);
-        socket.spin_us.store(options.spin_us, Ordering::Relaxed);
-        prepare(socket);
-    })
-}
 
 /// A datagram to `to`, or to the connected peer where that is none.
 pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
@@ -144,20 +29,10 @@ pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
 #[cold]
 fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
     let to_v4 = || to.address().is_some_and(|address| family_of(&address) == Family::V4);
-    if error.code == Code::Unreachable && to_v4() && is_only_v6(pinned) {
+    if error.code == Code::Unreachable && to_v4() && udp::is_only_v6(pinned) {
         return send_error(pinned, Errno::EAFNOSUPPORT);
     }
     error
-}
-
-/// Whether it is an IPv6 socket that has no way to IPv4: by its option, or by its own address.
-fn is_only_v6(pinned: &Pinned) -> bool {
-    if pinned.socket().family() != Some(Family::V6) {
-        return false;
-    }
-    let own = socket::local_address(pinned.descriptor());
-    option::get(pinned.descriptor(), option::V6_ONLY).is_ok_and(|on| on != 0)
-        || own.is_ok_and(|own| matches!(own.unmapped(), Address::Ip(SocketAddr::V6(own)) if !own.ip().is_unspecified()))
 }
 
 /// With the address that a datagram was for: the handle's own is no news to anybody.
@@ -404,7 +279,7 @@ pub fn note_end(pinned: &Pinned, length: usize) {
 pub fn receive_from(handle: Handle, buffer: &mut [u8], from: Option<&mut Endpoint>) -> Result<usize> {
     let mut call = Call::new();
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
-    if arrive_joined(&pinned) {
+    if joined::may_arrive(&pinned) {
         drop(pinned);
         let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
         return receive_one(&pinned, &mut call, buffer, from);
@@ -422,7 +297,7 @@ pub fn receive_from(handle: Handle, buffer: &mut [u8], from: Option<&mut Endpoin
 
 /// The same where the caller has the turn to read.
 pub fn read(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
-    if arrive_joined(pinned) {
+    if joined::may_arrive(pinned) {
         return receive_one(pinned, call, buffer, None);
     }
     let size = buffer.len();
@@ -435,7 +310,7 @@ pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [PartMut]) -> Re
         return Err(Error::invalid("a datagram has at most 1024 parts"));
     }
     let size = parts.iter().map(|part| part.len()).sum();
-    if arrive_joined(pinned) {
+    if joined::may_arrive(pinned) {
         let whole = with_next(pinned, Some(call), true, |bytes, _| scatter(bytes, parts))?;
         return received(pinned, whole.unwrap_or(0), size);
     }
@@ -446,7 +321,7 @@ pub fn read_parts(pinned: &Pinned, call: &mut Call, parts: &mut [PartMut]) -> Re
 /// The next datagram, left where it is.
 pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
     let size = buffer.len();
-    let whole = match arrive_joined(pinned) {
+    let whole = match joined::may_arrive(pinned) {
         true => with_next(pinned, Some(call), false, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?,
         false => {
             let flags = socket::PEEK | socket::TRUNCATED_LENGTH;
@@ -460,7 +335,7 @@ pub fn peek(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize
 
 pub fn try_read(pinned: &Pinned, buffer: &mut [u8]) -> Result<usize> {
     let size = buffer.len();
-    let whole = match arrive_joined(pinned) {
+    let whole = match joined::may_arrive(pinned) {
         true => with_next(pinned, None, true, |bytes, _| scatter(bytes, &mut [PartMut::new(buffer)]))?.unwrap_or(0),
         false => {
             pinned.socket().check_unreported()?;
@@ -484,57 +359,6 @@ fn scatter(bytes: &[u8], parts: &mut [PartMut]) -> usize {
     bytes.len()
 }
 
-// Values of `Socket::arrival`.
-const UNDECIDED: u8 = 0;
-const SINGLY: u8 = 1;
-const JOINED: u8 = 2;
-/// Its owner had turned joining on before it was adopted.
-const ADOPTED_JOINED: u8 = 3;
-
-/// Whether datagrams may arrive joined. A call that takes one settles that they do not, if nothing is settled yet.
-#[inline]
-fn arrive_joined(pinned: &Pinned) -> bool {
-    let arrival = &pinned.socket().arrival;
-    match arrival.load(Ordering::Relaxed) {
-        SINGLY => false,
-        UNDECIDED => {
-            arrival.compare_exchange(UNDECIDED, SINGLY, Ordering::AcqRel, Ordering::Acquire).unwrap_or_else(|now| now) == JOINED
-        }
-        _ => true,
-    }
-}
-
-/// The same for a batch, which asks for joined datagrams if each of its buffers is large enough.
-fn ask_for_joined(pinned: &Pinned, large: bool) -> bool {
-    let socket = pinned.socket();
-    if !large || socket.arrival.load(Ordering::Relaxed) != UNDECIDED {
-        return arrive_joined(pinned);
-    }
-    // First the decision: whoever finds it made is prepared for joined datagrams, and for single ones.
-    if socket.arrival.compare_exchange(UNDECIDED, JOINED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        return arrive_joined(pinned);
-    }
-    if option::set(pinned.descriptor(), option::DATAGRAMS_JOINED, 1).is_err() {
-        socket.arrival.store(SINGLY, Ordering::Release); // unix sockets, and kernels before 5.0
-    }
-    arrive_joined(pinned)
-}
-
-/// An adopted socket arrives with its owner's choice.
-pub fn adopt_arrival(socket: &Socket, descriptor: RawFd) {
-    if option::get(descriptor, option::DATAGRAMS_JOINED).is_ok_and(|on| on != 0) {
-        socket.arrival.store(ADOPTED_JOINED, Ordering::Relaxed);
-    }
-}
-
-/// Before the descriptor is handed over: its new owner does not expect joined datagrams, unless it had them before.
-pub fn stop_joining(pinned: &Pinned) {
-    if pinned.socket().arrival.load(Ordering::Relaxed) == JOINED {
-        // It was possible to turn on; at worst it stays on.
-        let _ = option::set(pinned.descriptor(), option::DATAGRAMS_JOINED, 0);
-    }
-}
-
 /// Waits for one, and takes what is there. How many.
 pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
     let mut call = Call::new();
@@ -544,19 +368,19 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
     }
     let longest = if pinned.socket().family() == Some(Family::V4) { LONGEST_V4 } else { LONGEST };
     let large = datagrams.iter().all(|datagram| datagram.size() >= longest);
-    let joined = ask_for_joined(&pinned, large);
-    if joined && (!large || pinned.socket().buffered() > 0) {
+    let joins = joined::ask(&pinned, large);
+    if joins && (!large || pinned.socket().buffered() > 0) {
         drop(pinned);
         let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
         return receive_one_by_one(&pinned, &mut call, datagrams);
     }
     let family = pinned.socket().family();
-    let attempt = |descriptor| system::receive_batch(descriptor, datagrams, joined, family);
+    let attempt = |descriptor| system::receive_batch(descriptor, datagrams, joins, family);
     let Some(mut got) = receive(&pinned, &mut call, attempt)? else {
         return Ok(0);
     };
     while got < datagrams.len() && got % system::BATCH == 0 {
-        match system::receive_batch(pinned.descriptor(), &mut datagrams[got..], joined, family) {
+        match system::receive_batch(pinned.descriptor(), &mut datagrams[got..], joins, family) {
             Ok(more) => got += more,
             Err(Errno::EAGAIN) => break,
             Err(errno) => {
@@ -589,42 +413,6 @@ fn receive_one_by_one(pinned: &Pinned, call: &mut Call, datagrams: &mut [Datagra
     Ok(got)
 }
 
-/// Datagrams of one size (the last may be shorter) from one sender, in the order in which they arrived.
-pub struct Joined {
-    memory: Vec<u8>,
-    start: usize,
-    end: usize,
-    segment: usize,
-    /// Whether there is any: the first may be empty.
-    any: bool,
-    from: Endpoint,
-}
-
-impl Joined {
-    fn new() -> Result<Box<Joined>> {
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(LONGEST)?;
-        memory.resize(LONGEST, 0);
-        Ok(boxed(Joined { memory, start: 0, end: 0, segment: 0, any: false, from: Endpoint::NONE })?)
-    }
-
-    fn fill(&mut self, descriptor: RawFd, family: Option<Family>) -> sys::Result<()> {
-        let (length, segment) = system::receive_joined(descriptor, &mut self.memory, &mut self.from, family)?;
-        let segment = segment.map_or(length, |segment| segment as usize).max(1);
-        (self.start, self.end, self.segment, self.any) = (0, length, segment, true);
-        Ok(())
-    }
-
-    fn first(&self) -> &[u8] {
-        &self.memory[self.start..self.end.min(self.start + self.segment)]
-    }
-
-    fn drop_first(&mut self) {
-        self.start += self.first().len();
-        self.any = self.start < self.end;
-    }
-}
-
 /// One datagram of those that arrived joined. The caller has the turn to read.
 fn receive_one(pinned: &Pinned, call: &mut Call, buffer: &mut [u8], from: Option<&mut Endpoint>) -> Result<usize> {
     let size = buffer.len();
@@ -651,10 +439,8 @@ fn with_next<T>(
     if socket.details().joined.is_none() {
         socket.details().joined = Some(Joined::new()?);
     }
-    let family = socket.family();
     let fill = |descriptor| match &mut socket.details().joined {
-        Some(joined) if joined.any => Ok(()),
-        Some(joined) => joined.fill(descriptor, family),
+        Some(joined) => joined.fill(descriptor, socket.family()),
         None => Err(Errno::ENOMEM),
     };
     let found = match call {
@@ -673,51 +459,12 @@ fn with_next<T>(
     }
     let mut details = socket.details();
     let joined = details.joined.as_mut().ok_or(Error::new(Code::Internal))?;
-    let result = work(joined.first(), &joined.from);
+    let (bytes, from) = joined.first();
+    let result = work(bytes, from);
     if take {
         joined.drop_first();
     }
-    // An empty datagram that was only looked at counts too.
-    let left = if joined.any { (joined.end - joined.start).max(1) } else { 0 };
+    let left = joined.left();
     socket.set_buffered(&details, left);
     Ok(Some(result))
-}
-
-/// Becomes a member of a multicast group on a device, or where the kernel's routes say.
-pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, member: bool) -> Result<()> {
-    let group = Request { host: Some(group), port: Some(c"0") }.parse_literal()?;
-    let Address::Ip(group) = group else {
-        return Err(Error::invalid("the group is not an IP address"));
-    };
-    if !group.ip().is_multicast() {
-        return Err(Error::invalid("the group is not a multicast address"));
-    }
-    let interface = match (device, &group) {
-        (Some(device), _) => interface_number(device, || no_device(device))?,
-        (None, SocketAddr::V6(group)) => group.scope_id(),
-        (None, SocketAddr::V4(_)) => 0,
-    };
-    let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
-    match (pinned.socket().family(), group.ip()) {
-        (Some(Family::V4), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
-        (Some(Family::V6), IpAddr::V4(_)) if !is_only_v6(&pinned) => {}
-        (Some(Family::Unix) | None, _) => return Err(Error::with(Code::NotSupported, "the socket has no multicast groups")),
-        _ => return Err(Error::invalid("the group is of another family than the socket")),
-    }
-    let descriptor = pinned.descriptor();
-    if member {
-        // Without this a socket gets what any socket of the machine has joined. Old kernels know it for IPv4 only.
-        let all = if group.is_ipv4() { option::MULTICAST_ALL } else { option::V6_MULTICAST_ALL };
-        let _ = option::set(descriptor, all, 0);
-    }
-    option::set_membership(descriptor, group.ip(), interface, member).map_err(|errno| match errno {
-        Errno::ENODEV if interface != 0 => Error::invalid("no such device").errno(errno),
-        Errno::ENODEV => Error::with(Code::Unreachable, "no route to the group: name a device").errno(errno),
-        errno => errno.into(),
-    })
-}
-
-fn no_device(device: &CStr) -> Error {
-    let name = device.to_bytes();
-    Error::text(Code::InvalidArgument, format_args!("no such device: {}", name[..name.len().min(64)].escape_ascii()))
 }

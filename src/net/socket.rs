@@ -72,7 +72,7 @@ pub struct Socket {
     fatal: AtomicI32,
     /// An error that a batch of datagrams met after some of them: the next call reports it. 0: none.
     unreported: AtomicI32,
-    /// Whether datagrams arrive joined (`datagram.rs`).
+    /// Whether datagrams arrive joined (`joined.rs`).
     pub arrival: AtomicU8,
     /// How long a call looks again and again before it sleeps.
     pub spin_us: AtomicI64,
@@ -96,7 +96,7 @@ pub struct Details {
     /// A listener's path, to be unlinked if it is still its own.
     pub bound: Option<Box<super::local::BoundPath>>,
     /// Datagrams that arrived joined and are handed out one by one.
-    pub joined: Option<Box<super::datagram::Joined>>,
+    pub joined: Option<Box<super::joined::Joined>>,
     pub resolve_us: i64,
     pub connect_us: i64,
     pub attempts: u32,
