@@ -4,10 +4,9 @@ use super::handle::sock_t;
 use super::options::{options, sock_options};
 use super::{Subject, boundary, check_buffer, input, output, place, request};
 use crate::net::error::{Error, Result};
-use crate::net::stream::{self, Directions};
-use crate::net::{listen, race, registry, relay};
+use crate::net::registry::{self, Directions};
+use crate::net::{close, information, listen, live_options, local, race, relay, stream};
 use crate::sys::part::{Part, PartMut};
-use crate::sys::socket::Shutdown;
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -85,7 +84,7 @@ pub extern "C" fn sock_accept(listener: sock_t) -> sock_t {
 /// its handlers; any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_close(s: sock_t) -> c_int {
-    boundary("close", Subject::Handle(s), || stream::close(s)) as c_int
+    boundary("close", Subject::Handle(s), || close::close(s)) as c_int
 }
 
 /// Ends one direction, or both, of a connection for everybody who shares it (threads, forked children).
@@ -101,14 +100,7 @@ pub extern "C" fn sock_close(s: sock_t) -> c_int {
 /// Never blocks; any thread. shutdown(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_shutdown(s: sock_t, directions: c_int) -> c_int {
-    boundary("shutdown", Subject::Handle(s), || {
-        let directions = match self::directions(directions)? {
-            Directions { read: true, write: true } => Shutdown::Both,
-            Directions { read: true, .. } => Shutdown::Read,
-            Directions { .. } => Shutdown::Write,
-        };
-        stream::shutdown(s, directions)
-    }) as c_int
+    boundary("shutdown", Subject::Handle(s), || close::shutdown(s, self::directions(directions)?)) as c_int
 }
 
 /// Closes a stream politely: ends the writing direction, reads and drops what the peer still sends until its end, and closes. The
@@ -123,7 +115,7 @@ pub extern "C" fn sock_shutdown(s: sock_t, directions: c_int) -> c_int {
 pub extern "C" fn sock_finish(s: sock_t, timeout_ms: i64) -> c_int {
     boundary("finish", Subject::Handle(s), || {
         check_time(timeout_ms)?;
-        stream::finish(s, timeout_ms)
+        close::finish(s, timeout_ms)
     }) as c_int
 }
 
@@ -136,7 +128,7 @@ pub extern "C" fn sock_finish(s: sock_t, timeout_ms: i64) -> c_int {
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_abort(s: sock_t) -> c_int {
-    boundary("abort", Subject::Handle(s), || stream::abort(s)) as c_int
+    boundary("abort", Subject::Handle(s), || close::abort(s)) as c_int
 }
 
 /// Makes two connected unix streams: what is written to one is read from the other.
@@ -150,7 +142,7 @@ pub extern "C" fn sock_abort(s: sock_t) -> c_int {
 pub unsafe extern "C" fn sock_pair(out: *mut sock_t) -> c_int {
     boundary("pair", Subject::Nothing, || {
         let out = place(out.cast::<[registry::Handle; 2]>())?;
-        let (one, other) = stream::pair()?;
+        let (one, other) = local::pair()?;
         out.put([one, other]);
         Ok(())
     }) as c_int
@@ -338,7 +330,7 @@ pub extern "C" fn sock_try_accept(listener: sock_t) -> sock_t {
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_buffered(s: sock_t) -> usize {
-    boundary("buffered", Subject::Nothing, || Ok(stream::buffered(s))) as usize
+    boundary("buffered", Subject::Nothing, || Ok(information::buffered(s))) as usize
 }
 
 /// Sends a file, or a part of it, without copying it through this process where the system can do that.
@@ -403,7 +395,7 @@ pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
 pub extern "C" fn sock_set_timeout(s: sock_t, directions: c_int, ms: i64) -> c_int {
     boundary("set_timeout", Subject::Handle(s), || {
         check_time(ms)?;
-        stream::set_timeout(s, self::directions(directions)?, ms)
+        live_options::set_timeout(s, self::directions(directions)?, ms)
     }) as c_int
 }
 
@@ -421,7 +413,7 @@ pub extern "C" fn sock_set_timeout(s: sock_t, directions: c_int, ms: i64) -> c_i
 pub extern "C" fn sock_set_deadline(s: sock_t, directions: c_int, ms_from_now: i64) -> c_int {
     boundary("set_deadline", Subject::Handle(s), || {
         check_time(ms_from_now)?;
-        stream::set_deadline(s, self::directions(directions)?, ms_from_now)
+        live_options::set_deadline(s, self::directions(directions)?, ms_from_now)
     }) as c_int
 }
 

@@ -67,6 +67,11 @@ pub fn peer_address(handle: Handle) -> Result<Address> {
     }
 }
 
+/// Bytes already inside the library.
+pub fn buffered(handle: Handle) -> usize {
+    registry::pin(handle, Direction::Read).map_or(0, |pinned| pinned.socket().buffered())
+}
+
 /// What a message calls a handle: the peer's address, or the socket's own.
 pub fn describe(handle: Handle) -> Option<Address> {
     peer_address(handle).or_else(|_| local_address(handle)).ok()

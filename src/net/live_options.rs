@@ -1,9 +1,11 @@
-//! Options of a live handle.
+//! Options, timeouts and deadlines of a live handle.
 
 use super::error::{Code, Error, Result};
 use super::options;
-use super::registry::{self, Direction, Handle, Pinned};
+use super::registry::{self, Direction, Directions, Handle, Pinned};
 use super::socket::{Kind, SOCKETS};
+use super::wait;
+use crate::sys::clock;
 use crate::sys::option::{self, Name};
 use crate::sys::socket::Family;
 use std::ops::RangeInclusive;
@@ -125,5 +127,22 @@ fn set_for_family(pinned: &Pinned, v4: Name, v6: Name, value: i64) -> Result<()>
     }
     set_number(pinned, v6, value)?;
     let _ = set_number(pinned, v4, value);
+    Ok(())
+}
+
+/// Milliseconds for each call from now on, and for those already waiting.
+pub fn set_timeout(handle: Handle, directions: Directions, milliseconds: i64) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
+    directions.of(&pinned).for_each(|side| side.timeout.store(milliseconds, Ordering::Relaxed));
+    pinned.alarm();
+    Ok(())
+}
+
+/// The point in time when all calls end, those already waiting too.
+pub fn set_deadline(handle: Handle, directions: Directions, from_now: i64) -> Result<()> {
+    let deadline = wait::after(clock::now(), from_now);
+    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
+    directions.of(&pinned).for_each(|side| side.deadline.store(deadline, Ordering::Relaxed));
+    pinned.alarm();
     Ok(())
 }

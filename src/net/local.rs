@@ -6,7 +6,7 @@ use super::error::{Code, Error, Result};
 use super::listen;
 use super::options::Options;
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::{Kind, WITH_PEER};
+use super::socket::{Kind, Socket, WITH_PEER};
 use super::wait::{self, Call};
 use crate::sys::address::UnixName;
 use crate::sys::descriptor::{self, Credentials};
@@ -42,6 +42,20 @@ impl Drop for BoundPath {
         let paths = [self.name.as_bytes(), &self.absolute];
         if let Some(path) = paths.iter().find(|path| is_own(path)) {
             let _ = file::unlink(path);
+        }
+    }
+}
+
+/// Two connected unix streams.
+pub fn pair() -> Result<(Handle, Handle)> {
+    let (one, other) = system::socketpair(Type::Stream)?;
+    let prepare = |socket: &Socket| socket.set_family(Family::Unix);
+    let one = registry::insert(one, Kind::Stream, -1, prepare)?;
+    match registry::insert(other, Kind::Stream, -1, prepare) {
+        Ok(other) => Ok((one, other)),
+        Err(error) => {
+            registry::close(one, |_| {})?;
+            Err(error)
         }
     }
 }
@@ -165,9 +179,8 @@ fn lock_directory(path: &[u8]) -> Result<OwnedFd> {
     Ok(directory)
 }
 
-/// What a closing handle still has to see to, while its descriptor is open: its path.
-pub fn farewell(pinned: &Pinned) {
-    super::poller::leave_all(pinned);
+/// A handle is closing: its path is unlinked.
+pub fn leave_path(pinned: &Pinned) {
     // In a forked child the path is not its to unlink, and a thread of the parent may have had the lock at the fork.
     if pinned.socket().family() == Some(Family::Unix) && !pinned.is_inherited() {
         let bound = pinned.socket().details().bound.take();

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod adopt;
+pub mod close;
 mod connect;
 pub mod datagram;
 pub mod error;

@@ -29,6 +29,20 @@ pub enum Direction {
     Write = 1,
 }
 
+/// Which directions a call concerns.
+#[derive(Clone, Copy)]
+pub struct Directions {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Directions {
+    pub fn of(self, pinned: &Pinned) -> impl Iterator<Item = &'static Side> {
+        let [read, write] = pinned.sides();
+        [self.read.then_some(read), self.write.then_some(write)].into_iter().flatten()
+    }
+}
+
 /// What one direction of a handle has of its own, on cache lines of its own.
 #[repr(align(64))]
 pub struct Side {

@@ -7,29 +7,15 @@ use super::datagram;
 use super::error::{Code, Error, Result};
 use super::read_ahead::{Line, ReadAhead};
 use super::registry::{self, Direction, Handle, Pinned};
-use super::socket::{Kind, SOCKETS, WITH_PEER};
-use super::wait::{self, Call};
+use super::socket::{Kind, WITH_PEER};
+use super::wait::Call;
 use super::worker;
+use crate::sys::Errno;
 use crate::sys::datagram::Endpoint;
 use crate::sys::part::{Part, PartMut};
-use crate::sys::socket::{self as system, Family, Shutdown, Type};
-use crate::sys::{Errno, clock, option};
+use crate::sys::socket as system;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-
-/// Two connected unix streams.
-pub fn pair() -> Result<(Handle, Handle)> {
-    let (one, other) = system::socketpair(Type::Stream)?;
-    let prepare = |socket: &super::socket::Socket| socket.set_family(Family::Unix);
-    let one = registry::insert(one, Kind::Stream, -1, prepare)?;
-    match registry::insert(other, Kind::Stream, -1, prepare) {
-        Ok(other) => Ok((one, other)),
-        Err(error) => {
-            close(one)?;
-            Err(error)
-        }
-    }
-}
 
 /// What is there, at most `buffer`; 0 at the end of the stream.
 ///
@@ -97,7 +83,7 @@ fn nothing(handle: Handle, direction: Direction) -> Result<usize> {
 }
 
 #[inline]
-fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
+pub fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<usize> {
     let socket = pinned.socket();
     if socket.buffered() > 0 {
         return Ok(socket.with_read_ahead(|ahead| ahead.take(buffer)));
@@ -539,123 +525,4 @@ fn try_write_pinned(pinned: Pinned, bytes: &[u8]) -> Result<usize> {
     let length = system::send(socket.descriptor(), bytes).map_err(|errno| pinned.transfer_error(errno))?;
     pinned.count(length);
     Ok(length)
-}
-
-/// Bytes already inside the library.
-pub fn buffered(handle: Handle) -> usize {
-    registry::pin(handle, Direction::Read).map_or(0, |pinned| pinned.socket().buffered())
-}
-
-pub fn shutdown(handle: Handle, directions: Shutdown) -> Result<()> {
-    let pinned = registry::pin(handle, Direction::Write)?.expect(WITH_PEER)?;
-    if pinned.socket().kind() == Kind::Datagram {
-        // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
-        system::peer_address(pinned.descriptor())?;
-    }
-    let [read, write] = pinned.sides();
-    let ended = match directions {
-        Shutdown::Read => [Some(read), None],
-        Shutdown::Write => [None, Some(write)],
-        Shutdown::Both => [Some(read), Some(write)],
-    };
-    let mut ended = ended.into_iter().flatten();
-    match system::shutdown(pinned.descriptor(), directions) {
-        Ok(()) => ended.for_each(|side| side.shut.store(true, Ordering::SeqCst)),
-        // The peer has ended its direction too, so that nothing is left of the connection: doing it twice is no error all the same.
-        Err(Errno::ENOTCONN) if ended.all(|side| side.shut.load(Ordering::SeqCst)) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    pinned.alarm();
-    Ok(())
-}
-
-/// Closes a handle of any kind.
-pub fn close(handle: Handle) -> Result<()> {
-    let mut server = None;
-    registry::close(handle, |closer| {
-        super::local::farewell(closer);
-        server = super::server::take(closer);
-    })?;
-    match server {
-        Some(server) => server.stop(0).map(drop),
-        None => Ok(()),
-    }
-}
-
-/// Closes with a reset.
-pub fn abort(handle: Handle) -> Result<()> {
-    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?;
-    // Unix sockets have no linger; closing them is all there is.
-    let reset = option::set_linger(pinned.descriptor(), Some(0));
-    drop(pinned);
-    close(handle)?;
-    match reset {
-        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOPROTOOPT | Errno::EINVAL) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Sends FIN, reads and drops until the peer's, and closes, whatever comes.
-pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
-    let end = wait::after(clock::now(), timeout);
-    let drained = drain(handle, end);
-    if let Err(error) = &drained
-        && matches!(error.code, Code::BadHandle | Code::WrongKind)
-    {
-        return drained;
-    }
-    // Somebody else's close ends this call like any other.
-    let closed = close(handle).map_err(|_| Error::new(Code::Closed));
-    drained.and(closed)
-}
-
-/// More than any receive buffer holds by default, in reads.
-const LAST_READS: usize = 4096;
-
-fn drain(handle: Handle, end: i64) -> Result<()> {
-    drop(registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?);
-    let mut call = Call::until(end);
-    shutdown(handle, Shutdown::Write).or_else(|error| if error.code == Code::NotConnected { Ok(()) } else { Err(error) })?;
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
-    let mut dropped = [0; 4096];
-    let mut late = 0;
-    while read_some(&pinned, &mut call, &mut dropped)? > 0 {
-        // What is there by the end is dropped too, but a peer that never lets this call wait must not keep it.
-        late += usize::from(end != wait::NEVER && clock::now() >= end);
-        if late > LAST_READS {
-            return Err(Error::new(Code::TimedOut));
-        }
-    }
-    Ok(())
-}
-
-/// Which directions a call concerns.
-#[derive(Clone, Copy)]
-pub struct Directions {
-    pub read: bool,
-    pub write: bool,
-}
-
-impl Directions {
-    fn of(self, pinned: &Pinned) -> impl Iterator<Item = &'static super::registry::Side> {
-        let [read, write] = pinned.sides();
-        [self.read.then_some(read), self.write.then_some(write)].into_iter().flatten()
-    }
-}
-
-/// Milliseconds for each call from now on, and for those already waiting.
-pub fn set_timeout(handle: Handle, directions: Directions, milliseconds: i64) -> Result<()> {
-    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
-    directions.of(&pinned).for_each(|side| side.timeout.store(milliseconds, Ordering::Relaxed));
-    pinned.alarm();
-    Ok(())
-}
-
-/// The point in time when all calls end, those already waiting too.
-pub fn set_deadline(handle: Handle, directions: Directions, from_now: i64) -> Result<()> {
-    let deadline = wait::after(clock::now(), from_now);
-    let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
-    directions.of(&pinned).for_each(|side| side.deadline.store(deadline, Ordering::Relaxed));
-    pinned.alarm();
-    Ok(())
 }

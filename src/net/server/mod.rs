@@ -15,7 +15,7 @@ use super::wait::{self, Call, NEVER};
 use super::waiters::Waiters;
 use super::waker::Waker;
 use super::worker;
-use super::{local, log};
+use super::{close, log};
 use crate::net::lock::lock;
 use crate::sys::memory::boxed;
 use crate::sys::once::OnceLock;
@@ -300,7 +300,7 @@ impl Server {
 
     /// Closes a connection that no handler will see.
     fn refuse(&self, connection: Handle) {
-        let _ = registry::close(connection, local::farewell);
+        let _ = close::close(connection);
         self.give_seat();
     }
 
@@ -334,7 +334,7 @@ impl Server {
         }
         self.give_seat();
         let _ = registry::close(task.connection, |closer| {
-            local::farewell(closer);
+            close::farewell(closer);
             closer.alarm();
             self.linger(closer);
         });
@@ -396,7 +396,7 @@ impl Server {
         };
         if last {
             self.begin_stop();
-            let _ = registry::close(self.listener, local::farewell);
+            let _ = close::close(self.listener);
             self.tasks().accepting = 0;
         }
         self.settle();
@@ -516,7 +516,7 @@ impl Server {
     fn close_connections(&self) {
         self.each_other(|task| {
             if !task.returned.load(Ordering::Acquire) {
-                let _ = registry::close(task.connection, local::farewell);
+                let _ = close::close(task.connection);
             }
         });
     }

@@ -1,0 +1,99 @@
+//! The ends of a connection: shutting a direction down, closing, closing with a reset, and closing once the peer has ended too.
+
+use super::error::{Code, Error, Result};
+use super::registry::{self, Direction, Directions, Handle, Pinned};
+use super::socket::{Kind, WITH_PEER};
+use super::wait::{self, Call};
+use super::{local, poller, server, stream};
+use crate::sys::socket::{self as system, Shutdown};
+use crate::sys::{Errno, clock, option};
+use std::sync::atomic::Ordering;
+
+pub fn shutdown(handle: Handle, directions: Directions) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(WITH_PEER)?;
+    if pinned.socket().kind() == Kind::Datagram {
+        // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
+        system::peer_address(pinned.descriptor())?;
+    }
+    let how = match directions {
+        Directions { read: true, write: true } => Shutdown::Both,
+        Directions { read: true, .. } => Shutdown::Read,
+        Directions { .. } => Shutdown::Write,
+    };
+    let mut ended = directions.of(&pinned);
+    match system::shutdown(pinned.descriptor(), how) {
+        Ok(()) => ended.for_each(|side| side.shut.store(true, Ordering::SeqCst)),
+        // The peer has ended its direction too, so that nothing is left of the connection: doing it twice is no error all the same.
+        Err(Errno::ENOTCONN) if ended.all(|side| side.shut.load(Ordering::SeqCst)) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    pinned.alarm();
+    Ok(())
+}
+
+/// What a closing handle still has to see to, while its descriptor is open: the pollers that watch it, and its path.
+pub fn farewell(closer: &Pinned) {
+    poller::leave_all(closer);
+    local::leave_path(closer);
+}
+
+/// Closes a handle of any kind.
+pub fn close(handle: Handle) -> Result<()> {
+    let mut stopped = None;
+    registry::close(handle, |closer| {
+        farewell(closer);
+        stopped = server::take(closer);
+    })?;
+    match stopped {
+        Some(server) => server.stop(0).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Closes with a reset.
+pub fn abort(handle: Handle) -> Result<()> {
+    let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?;
+    // Unix sockets have no linger; closing them is all there is.
+    let reset = option::set_linger(pinned.descriptor(), Some(0));
+    drop(pinned);
+    close(handle)?;
+    match reset {
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOPROTOOPT | Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sends FIN, reads and drops until the peer's, and closes, whatever comes.
+pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
+    let end = wait::after(clock::now(), timeout);
+    let drained = drain(handle, end);
+    if let Err(error) = &drained
+        && matches!(error.code, Code::BadHandle | Code::WrongKind)
+    {
+        return drained;
+    }
+    // Somebody else's close ends this call like any other.
+    let closed = close(handle).map_err(|_| Error::new(Code::Closed));
+    drained.and(closed)
+}
+
+/// More than any receive buffer holds by default, in reads.
+const LAST_READS: usize = 4096;
+
+fn drain(handle: Handle, end: i64) -> Result<()> {
+    drop(registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?);
+    let mut call = Call::until(end);
+    shutdown(handle, Directions { read: false, write: true })
+        .or_else(|error| if error.code == Code::NotConnected { Ok(()) } else { Err(error) })?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let mut dropped = [0; 4096];
+    let mut late = 0;
+    while stream::read_some(&pinned, &mut call, &mut dropped)? > 0 {
+        // What is there by the end is dropped too, but a peer that never lets this call wait must not keep it.
+        late += usize::from(end != wait::NEVER && clock::now() >= end);
+        if late > LAST_READS {
+            return Err(Error::new(Code::TimedOut));
+        }
+    }
+    Ok(())
+}
