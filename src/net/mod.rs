@@ -28,6 +28,7 @@ pub mod relay;
 mod resolve;
 mod scope;
 pub mod server;
+mod slots;
 pub mod socket;
 pub mod stream;
 mod timers;

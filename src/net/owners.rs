@@ -1,6 +1,7 @@
 //! Which slot has a descriptor. For each number the slot is noted that last had it; whether it still has, the slot tells.
 
 use crate::sys::RawFd;
+use crate::sys::memory::boxed_array;
 use crate::sys::once::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +21,7 @@ pub fn note(descriptor: RawFd) -> Note {
         let page = NOTES.get(number / PAGE)?;
         if page.get().is_none() {
             // Whoever comes second throws its own away.
-            let _ = page.set(super::registry::boxed(|_| AtomicU64::new(0)).ok()?);
+            let _ = page.set(boxed_array(|_| AtomicU64::new(0)).ok()?);
         }
         page.get().map(|page| &page[number % PAGE])
     }))

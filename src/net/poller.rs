@@ -6,7 +6,8 @@
 
 use super::error::{Code, Error, Result};
 use super::lock::lock;
-use super::registry::{self, Direction, Handle, Pinned, Side};
+use super::registry::{self, Direction, Handle, Pinned};
+use super::slots::Side;
 use super::socket::{Kind, SOCKETS, Socket};
 use super::wait::{self, Call, NEVER};
 use super::waiters::For;

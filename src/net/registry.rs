@@ -1,4 +1,4 @@
-//! Handles: slots that are never moved or freed, their tags, and what keeps a descriptor open while a call uses it.
+//! Handles: their tags, and what keeps a descriptor open while a call uses it.
 //!
 //! A handle is its slot's index (24 bits) under a tag (39 bits). A slot's first tag is random, drawn once a process, and every
 //! reuse takes the next: a handle that is stale, forged, or from another process or copy of the library has the wrong tag.
@@ -6,19 +6,17 @@
 //! last of them closes the descriptor.
 
 use super::error::{Code, Error, Result};
-use super::gate::{Entry, Gate, Left, TAG};
+use super::gate::{Entry, Left, TAG};
 use super::owners;
-use super::patience::Patience;
+use super::slots::{self, Side, Slot, slot};
 use super::socket::{Kind, Socket};
-use super::wait::{Call, NEVER};
-use super::waiters::Waiters;
+use super::wait::Call;
 use super::waker::{self, Waker};
 use super::worker::Reactor;
-use crate::sys::once::OnceLock;
 use crate::sys::shared::Shared;
 use crate::sys::{self, OwnedFd, RawFd, process};
 use std::os::fd::IntoRawFd;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 pub type Handle = i64;
 
@@ -43,192 +41,14 @@ impl Directions {
     }
 }
 
-/// What one direction of a handle has of its own, on cache lines of its own.
-#[repr(align(64))]
-pub struct Side {
-    pub gate: Gate,
-    /// Milliseconds a call may take; negative: no limit.
-    pub timeout: AtomicI64,
-    /// The point in time when all calls end; [`NEVER`]: none.
-    pub deadline: AtomicI64,
-    /// Bytes moved in this direction.
-    pub bytes: AtomicU64,
-    pub patience: Patience,
-    /// A call in this direction has reported its end: end of stream, or the error that ended the connection.
-    pub ended: AtomicBool,
-    /// sock_shutdown has ended this direction.
-    pub shut: AtomicBool,
-    /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
-    pub stirs: AtomicU64,
-    /// `stirs` when the kernel was last known to have nothing; 0: it may have something.
-    pub drained: AtomicU64,
-    pub waiters: Waiters<Waker>,
-}
-
-const FIRST_STIR: u64 = 2;
-
-impl Side {
-    fn new() -> Side {
-        Side {
-            gate: Gate::shut(),
-            timeout: AtomicI64::new(-1),
-            deadline: AtomicI64::new(NEVER),
-            bytes: AtomicU64::new(0),
-            patience: Patience::new(),
-            ended: AtomicBool::new(false),
-            shut: AtomicBool::new(false),
-            stirs: AtomicU64::new(FIRST_STIR),
-            drained: AtomicU64::new(0),
-            waiters: Waiters::new(),
-        }
-    }
-
-    fn reset(&self, timeout: i64) {
-        self.timeout.store(timeout, Ordering::Relaxed);
-        self.deadline.store(NEVER, Ordering::Relaxed);
-        self.bytes.store(0, Ordering::Relaxed);
-        self.patience.forget();
-        self.ended.store(false, Ordering::Relaxed);
-        self.shut.store(false, Ordering::Relaxed);
-        self.stirs.store(FIRST_STIR, Ordering::Relaxed);
-        self.drained.store(0, Ordering::Relaxed);
-    }
-
-    /// The descriptor has become ready, maybe for ever: `hear` gets who waits for that.
-    #[inline]
-    pub fn stir(&self, lasting: bool, hear: impl Fn(&Waker)) {
-        self.stirs.fetch_add(2, Ordering::SeqCst);
-        if lasting {
-            self.stirs.fetch_or(1, Ordering::SeqCst);
-        }
-        self.waiters.tell(hear);
-    }
-}
-
-pub struct Slot {
-    sides: [Side; 2],
-    socket: Socket,
-    index: u32,
-    /// The tag of the handle that lives here, or of the last one that did.
-    tag: AtomicU64,
-    /// How many of the two gates are closed and empty.
-    drained: AtomicU8,
-    /// sock_release_fd: the last one out leaves the descriptor open.
-    released: AtomicBool,
-    /// The process that made the handle, as `process::generation` counts them.
-    generation: AtomicU32,
-    /// The next free slot's index + 1 while this one is free.
-    next_free: AtomicU32,
-}
-
-/// Slots come in chunks, chunks in directories, so that finding one is two look-ups and little lies idle.
-const CHUNK: usize = 64;
-const DIRECTORY: usize = 512;
-const DIRECTORIES: usize = 512;
-type Chunk = Box<[Slot; CHUNK]>;
-type Directory = Box<[OnceLock<Chunk>; DIRECTORY]>;
-
 const INDEX: u64 = (1 << 24) - 1;
 
-static SLOTS: [OnceLock<Directory>; DIRECTORIES] = [const { OnceLock::new() }; DIRECTORIES];
-/// The free slots, as a stack: the top's index + 1 below, a count of changes above, so that a top that came back is noticed.
-static FREE: AtomicU64 = AtomicU64::new(0);
-static NEXT_CHUNK: AtomicU32 = AtomicU32::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
-
-#[inline]
-fn slot(index: u32) -> Option<&'static Slot> {
-    let index = index as usize;
-    let directory = SLOTS.get(index / CHUNK / DIRECTORY)?.get()?;
-    let chunk = directory[index / CHUNK % DIRECTORY].get()?;
-    Some(&chunk[index % CHUNK])
-}
-
-/// Exactly `N` things, or out of memory.
-pub fn boxed<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>> {
-    let mut list = Vec::new();
-    list.try_reserve_exact(N)?;
-    list.extend((0..N).map(make));
-    list.into_boxed_slice().try_into().map_err(|_| Error::new(Code::Internal))
-}
-
-/// Adds a chunk of free slots, unless somebody else is about to.
-fn grow() -> Result<()> {
-    let number = NEXT_CHUNK.load(Ordering::Acquire);
-    #[cfg(not(test))]
-    if number == 0 {
-        // A caught panic is a bug that has a code; the host's stderr is not ours to write to. The hook is that of this library's
-        // own copy of Rust's standard library: a host in Rust keeps its own.
-        std::panic::set_hook(Box::new(|_| {}));
-    }
-    let directory = SLOTS.get(number as usize / DIRECTORY).ok_or(Error::with(Code::Limit, "out of handles"))?;
-    if directory.get().is_none() {
-        // Whoever comes second throws its own away.
-        let _ = directory.set(boxed(|_| OnceLock::new())?);
-    }
-    let Some(directory) = directory.get() else {
-        return Err(Error::new(Code::Internal));
-    };
-    let first = number * CHUNK as u32;
-    let seed = process::random();
-    let slots = boxed(|place| Slot::new(first + place as u32, seed))?;
-    let is_ours = directory[number as usize % DIRECTORY].set(slots).is_ok();
-    // Also by who came second: it makes the next chunk, and does not wait for slots that, in a forked child, nobody adds.
-    let _ = NEXT_CHUNK.compare_exchange(number, number + 1, Ordering::AcqRel, Ordering::Relaxed);
-    if is_ours {
-        (first..first + CHUNK as u32).rev().filter_map(slot).for_each(push_free);
-    }
-    Ok(())
-}
-
-impl Slot {
-    fn new(index: u32, seed: u64) -> Slot {
-        let tag = seed.wrapping_add(u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Slot {
-            sides: [Side::new(), Side::new()],
-            socket: Socket::new(),
-            index,
-            tag: AtomicU64::new(tag & TAG & (i64::MAX as u64)),
-            drained: AtomicU8::new(0),
-            released: AtomicBool::new(false),
-            generation: AtomicU32::new(0),
-            next_free: AtomicU32::new(0),
-        }
-    }
-}
-
-fn push_free(slot: &'static Slot) {
-    let mut top = FREE.load(Ordering::Relaxed);
-    loop {
-        slot.next_free.store(top as u32, Ordering::Relaxed);
-        let new = ((top >> 32) + 1) << 32 | u64::from(slot.index + 1);
-        match FREE.compare_exchange_weak(top, new, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => top = now,
-        }
-    }
-}
-
-fn pop_free() -> Result<&'static Slot> {
-    let mut top = FREE.load(Ordering::Acquire);
-    loop {
-        let Some(slot) = (top as u32).checked_sub(1).and_then(slot) else {
-            grow()?;
-            top = FREE.load(Ordering::Acquire);
-            continue;
-        };
-        let new = ((top >> 32) + 1) << 32 | u64::from(slot.next_free.load(Ordering::Relaxed));
-        match FREE.compare_exchange_weak(top, new, Ordering::Acquire, Ordering::Acquire) {
-            Ok(_) => return Ok(slot),
-            Err(now) => top = now,
-        }
-    }
-}
 
 /// Makes a handle of a descriptor. `prepare` fills in the rest of the socket before anybody can see it.
 pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
     let descriptor = descriptor.into();
-    let slot = pop_free()?;
+    let slot = slots::take()?;
     let number = descriptor.map_or(-1, OwnedFd::into_raw_fd); // it is the handle's now
     slot.socket.open(number, kind);
     owners::note(number).write(slot.index);
@@ -243,11 +63,11 @@ pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&
     if owner.and_then(slot).is_some_and(|owner| owner.socket.descriptor() == descriptor) {
         return Err(TAKEN);
     }
-    let slot = pop_free()?;
+    let slot = slots::take()?;
     slot.socket.open(descriptor, kind);
     if !note.change(noted, slot.index) {
         slot.socket.close();
-        push_free(slot);
+        slots::give_back(slot);
         return Err(TAKEN); // by who adopted it at the same time
     }
     Ok(open(slot, timeout, prepare))
@@ -304,8 +124,7 @@ pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
 /// A worker ends: its fibers, which are no more, leave the lists that they have stayed on, and the sockets that are registered
 /// with it find another worker, where fibers wait for them.
 pub fn unregister_all(reactor: &Shared<Reactor>) {
-    let made = NEXT_CHUNK.load(Ordering::Acquire) * CHUNK as u32;
-    for slot in (0..made).filter_map(slot) {
+    for slot in slots::all() {
         let registered = slot.socket.unregister(reactor);
         for side in &slot.sides {
             side.waiters.evict(|waker| matches!(waker, Waker::Fiber(ticket) if ticket.is_of(reactor)));
@@ -466,7 +285,7 @@ fn drain(slot: &'static Slot) {
         sys::close(descriptor);
     }
     slot.sides.iter().for_each(|side| side.waiters.reset());
-    push_free(slot);
+    slots::give_back(slot);
     if LIVE.fetch_sub(1, Ordering::SeqCst) == 1 {
         waker::retire_idle();
     }
@@ -581,28 +400,6 @@ mod tests {
         assert!(std::fs::metadata(format!("/proc/self/fd/{}", writing.descriptor())).is_ok());
         drop(writing);
         assert!(look(handle).is_none());
-    }
-
-    /// Other tests make handles meanwhile, but not so many.
-    #[test]
-    fn slots_are_used_again() {
-        let some = || (0..20_000).map(|_| insert(None, Kind::Stream, -1, |_| {}).unwrap()).collect::<Vec<_>>();
-        let chunks = || NEXT_CHUNK.load(Ordering::Relaxed) as usize;
-        some().iter().for_each(|handle| close(*handle, |_| {}).unwrap());
-        let before = chunks();
-        some().iter().for_each(|handle| close(*handle, |_| {}).unwrap());
-        assert!(chunks() < before + 10_000 / CHUNK);
-    }
-
-    /// A pop between whose look and exchange the top went and came back must fail.
-    #[test]
-    fn every_change_of_the_free_slots_is_counted() {
-        let count = || FREE.load(Ordering::Relaxed) >> 32;
-        let before = count();
-        for _ in 0..10 {
-            close(make(Kind::Stream), |_| {}).unwrap();
-        }
-        assert!(count() >= before + 20);
     }
 
     #[test]

@@ -159,13 +159,13 @@ fn receive_in_fiber(
     let mut refused = None;
     loop {
         let seen = side.stirs.load(Ordering::SeqCst);
-        if seen != side.drained.load(Ordering::Relaxed) || refused.is_some() {
+        if seen != side.empty_at.load(Ordering::Relaxed) || refused.is_some() {
             match receive(socket.descriptor()) {
                 Ok(length) => {
                     pinned.received(length)?;
                     // TCP gives what it has: less than was asked for is all. After an end, or with urgent data, that does not hold.
                     let empty = length < size() && seen & 1 == 0 && socket.is_tcp();
-                    side.drained.store(if empty { seen } else { 0 }, Ordering::Relaxed);
+                    side.empty_at.store(if empty { seen } else { 0 }, Ordering::Relaxed);
                     if empty {
                         side.patience.expect_nothing()
                     } else {

@@ -4,8 +4,9 @@
 //! sets a flag and then wakes the waiters; who waits joins the list and then looks at the flags. Neither can miss the other.
 
 use super::error::{Code, Error, Result};
-use super::registry::{Direction, Pinned, Side};
+use super::registry::{Direction, Pinned};
 use super::scope;
+use super::slots::Side;
 use super::waiters::{For, Waiters};
 use super::waker::{Own, Waker, poll_until};
 use super::worker;

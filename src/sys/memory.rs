@@ -23,3 +23,11 @@ pub fn boxed_by<T>(make: impl FnOnce() -> T) -> Result<Box<T>> {
     // SAFETY: a slice of one is laid out and allocated like the one.
     Ok(unsafe { Box::from_raw(room.cast()) })
 }
+
+/// Exactly `N` things, made where they will stay.
+pub fn boxed_array<T, const N: usize>(make: impl FnMut(usize) -> T) -> Result<Box<[T; N]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(N).map_err(|_| Errno::ENOMEM)?;
+    list.extend((0..N).map(make));
+    list.into_boxed_slice().try_into().map_err(|_| Errno::ENOMEM)
+}
