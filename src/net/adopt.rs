@@ -75,9 +75,7 @@ pub fn release(handle: Handle) -> Result<RawFd> {
 }
 
 fn may_release(socket: &Socket) -> Result<()> {
-    if socket.serving.load(Ordering::Relaxed) {
-        return Err(Error::with(Code::Busy, "a server has the listener"));
-    }
+    socket.check_unserved()?;
     if socket.buffered() > 0 {
         return Err(Error::with(Code::Busy, "bytes have been read ahead"));
     }

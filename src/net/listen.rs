@@ -156,7 +156,7 @@ pub fn accept(handle: Handle) -> Result<Handle> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
     let (mut pause, mut lost) = (1, 0);
     loop {
-        check_free(&pinned)?;
+        pinned.socket().check_unserved()?;
         match attempt(&pinned) {
             Attempt::Accepted(connection) => {
                 // A fiber that connections never let wait must not keep the others waiting.
@@ -192,7 +192,7 @@ pub const LONGEST_PAUSE: i64 = 100;
 /// The next connection, if there is one.
 pub fn try_accept(handle: Handle) -> Result<Handle> {
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Listener])?;
-    check_free(&pinned)?;
+    pinned.socket().check_unserved()?;
     let mut lost = 0;
     loop {
         match attempt(&pinned) {
@@ -203,13 +203,6 @@ pub fn try_accept(handle: Handle) -> Result<Handle> {
             Attempt::Failed(error) => return Err(error),
         }
     }
-}
-
-fn check_free(listener: &Pinned) -> Result<()> {
-    if listener.socket().serving.load(Ordering::Relaxed) {
-        return Err(Error::with(Code::Busy, "a server has the listener"));
-    }
-    Ok(())
 }
 
 /// What one try to accept comes to.

@@ -260,6 +260,14 @@ impl Socket {
         }
     }
 
+    /// Fails where a server has the listener: nobody else may accept on it then, nor take it away.
+    pub fn check_unserved(&self) -> Result<()> {
+        match self.serving.load(Ordering::Relaxed) {
+            true => Err(Error::with(Code::Busy, "a server has the listener")),
+            false => Ok(()),
+        }
+    }
+
     /// Fails with the error that ended the connection, if one has been reported.
     #[inline]
     pub fn check_fatal(&self) -> Result<()> {

@@ -92,8 +92,8 @@ impl Call {
     fn check_side(&mut self, pinned: &Pinned, waits: bool) -> Result<i64> {
         let side = pinned.side();
         self.check_gate(side)?;
-        if self.caller != Caller::Server && pinned.socket().serving.load(Ordering::Relaxed) {
-            return Err(Error::with(Code::Busy, "a server has the listener"));
+        if self.caller != Caller::Server {
+            pinned.socket().check_unserved()?;
         }
         scope::check()?;
         self.end(side, waits)
@@ -257,17 +257,7 @@ impl Call {
     /// Waits until `done`, which somebody makes so who then alarms `waiters`.
     pub fn so(&mut self, pinned: &Pinned, waiters: &Waiters<Waker>, done: impl Fn() -> bool) -> Result<()> {
         let place = Place::take(pinned, For::Readiness)?;
-        waiters.join(place.waker.clone(), For::Readiness, || {})?;
-        let result = loop {
-            if done() {
-                break Ok(());
-            }
-            if let Err(error) = self.check(pinned).and_then(|end| place.waker.park(&mut [], end)) {
-                break Err(error);
-            }
-        };
-        waiters.quit(&place.waker, |_| {});
-        result
+        wait_with(&place.waker, waiters, NEVER, done, || self.check(pinned).map(drop)).map(drop)
     }
 
     /// Waits for the turn of a call that entered without it.
@@ -423,29 +413,29 @@ pub fn any_ready(watches: &mut [Watch], until: i64) -> Result<bool> {
 
 /// Sleeps until a point in time. Where that has come already, a fiber still lets the others run.
 pub fn sleep_until(until: i64) -> Result<()> {
+    any_ready(&mut [], until).map(drop)
+}
+
+/// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first. Fails when `may_wait` does:
+/// [`scope::check`], or nothing for who has to wait even where its handler is canceled.
+pub fn until_so(
+    waiters: &Waiters<Waker>,
+    until: i64,
+    done: impl Fn() -> bool,
+    may_wait: impl FnMut() -> Result<()>,
+) -> Result<bool> {
     let waker = Waker::current()?;
-    loop {
-        scope::check()?;
-        waker.park(&mut [], until)?;
-        if clock::now() >= until {
-            return Ok(());
-        }
-    }
+    wait_with(&waker, waiters, until, done, may_wait)
 }
 
-/// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first.
-pub fn until_so(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -> Result<bool> {
-    until_so_if(waiters, until, done, scope::check)
-}
-
-/// The same for who has to wait even where its handler is canceled.
-pub fn until_so_at_any_rate(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool) -> Result<bool> {
-    until_so_if(waiters, until, done, || Ok(()))
-}
-
-fn until_so_if(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool, may_wait: impl Fn() -> Result<()>) -> Result<bool> {
-    let waker = Waker::current()?;
-    waiters.join(waker.clone(), For::Turn, || {})?;
+fn wait_with(
+    waker: &Waker,
+    waiters: &Waiters<Waker>,
+    until: i64,
+    done: impl Fn() -> bool,
+    mut may_wait: impl FnMut() -> Result<()>,
+) -> Result<bool> {
+    waiters.join(waker.clone(), For::Readiness, || {})?;
     let result = loop {
         if done() {
             break Ok(true);
@@ -457,6 +447,6 @@ fn until_so_if(waiters: &Waiters<Waker>, until: i64, done: impl Fn() -> bool, ma
             break Err(error);
         }
     };
-    waiters.quit(&waker, |_| {});
+    waiters.quit(waker, |_| {});
     result
 }

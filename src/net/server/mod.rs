@@ -460,7 +460,7 @@ impl Server {
             let tasks = self.tasks();
             tasks.accepting == 0 && tasks.running.taken() <= self.insiders.load(Ordering::SeqCst)
         };
-        match wait::until_so(&self.watchers, until, quiet) {
+        match wait::until_so(&self.watchers, until, quiet, scope::check) {
             Ok(true) => return Ok(0),
             Ok(false) => {}
             // The caller is a handler that is canceled itself: its grace is over.
@@ -468,12 +468,13 @@ impl Server {
             Err(error) => return Err(error),
         }
         let cut = self.cut();
-        if !wait::until_so_at_any_rate(&self.watchers, wait::after(clock::now(), PATIENCE), quiet)? {
+        let at_any_rate = || Ok(());
+        if !wait::until_so(&self.watchers, wait::after(clock::now(), PATIENCE), quiet, at_any_rate)? {
             self.close_connections();
             // Two handlers that stop each other's servers must not wait for ever.
             let end = if scope::is_inside() { wait::after(clock::now(), LAST_PATIENCE) } else { NEVER };
-            if !wait::until_so_at_any_rate(&self.watchers, end, quiet)? {
-                wait::until_so(&self.watchers, NEVER, quiet)?;
+            if !wait::until_so(&self.watchers, end, quiet, at_any_rate)? {
+                wait::until_so(&self.watchers, NEVER, quiet, scope::check)?;
             }
         }
         Ok(cut)

@@ -3,7 +3,7 @@
 use super::super::error::{Code, Error, Result};
 use super::super::listen::{self, Attempt, LONGEST_PAUSE, MOST_LOST};
 use super::super::registry::{self, Direction, Handle, Pinned};
-use super::super::scope::Scope;
+use super::super::scope::{self, Scope};
 use super::super::wait::{self, Call, NEVER};
 use super::{Options, Server, Task, lock};
 use crate::sys::shared::Shared;
@@ -123,7 +123,7 @@ impl Acceptor {
 
     /// Waits until `so` or `until`. None when the server stops.
     fn until(&self, until: i64, so: impl Fn() -> bool) -> Option<bool> {
-        wait::until_so(&self.server.watchers, until, so).ok()
+        wait::until_so(&self.server.watchers, until, so, scope::check).ok()
     }
 
     /// Joins the threads that have nothing left to do.
