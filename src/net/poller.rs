@@ -70,8 +70,8 @@ struct Entry {
     /// What the kernel watches for; None once it watches no more.
     watched: Option<u32>,
     hangup_told: bool,
-    /// Over for good, as far as the kernel is concerned: what it last said.
-    over: u32,
+    /// Over for good, as the kernel has said.
+    over: bool,
     /// Stands in `own`.
     listed: bool,
 }
@@ -428,6 +428,10 @@ fn check(side: &Side) -> Result<()> {
     }
 }
 
+fn directions(readable: bool, writable: bool) -> u32 {
+    (u32::from(readable) * READ) | (u32::from(writable) * WRITE)
+}
+
 /// What the kernel is asked for. Hangups and errors it always tells.
 fn wanted(interest: u32) -> u32 {
     let read = if interest & READ != 0 { epoll::IN } else { 0 };
@@ -450,7 +454,7 @@ impl Entry {
             use_count: 0,
             watched: None,
             hangup_told: false,
-            over: 0,
+            over: false,
             listed: false,
         }
     }
@@ -458,10 +462,25 @@ impl Entry {
     /// What is ready without the kernel saying so.
     fn own(&self, socket: &Socket, sides: &[Side; 2]) -> u32 {
         let [read, write] = sides;
-        let over = self.over != 0;
-        let readable = socket.buffered() > 0 || (over && !read.ended.load(Ordering::Relaxed));
-        let writable = over && !write.ended.load(Ordering::Relaxed);
-        (if readable { READ } else { 0 } | if writable { WRITE } else { 0 }) & self.interest
+        let readable = socket.buffered() > 0 || (self.over && !read.ended.load(Ordering::Relaxed));
+        let writable = self.over && !write.ended.load(Ordering::Relaxed);
+        directions(readable, writable) & self.interest
+    }
+
+    /// What the kernel says is ready, as the library's events. A hangup is told once by itself, and again beside other news.
+    fn ready(&mut self, kernel: u32, read: &Side) -> u32 {
+        let broken = kernel & (epoll::HANGUP | epoll::ERROR) != 0;
+        let readable = (broken || kernel & epoll::IN != 0) && !read.ended.load(Ordering::Relaxed);
+        let writable = broken || kernel & epoll::OUT != 0;
+        let mut ready = directions(readable, writable) & self.interest;
+        if kernel & epoll::ERROR != 0 {
+            ready |= ERROR;
+        }
+        if kernel & (epoll::HANGUP | epoll::PEER_CLOSED) != 0 && (!self.hangup_told || ready != 0) {
+            ready |= HANGUP;
+            self.hangup_told = true;
+        }
+        ready
     }
 }
 
@@ -526,7 +545,7 @@ impl Entries {
         found
     }
 
-    /// What the kernel says of an entry, as events of the library; None where there is nothing to tell.
+    /// What the kernel says of an entry, as an event of the library; None where there is nothing to tell.
     fn event(&mut self, poller: &Poller, number: u64, kernel: u32) -> Option<Ready> {
         let entry = number as u32;
         let place = self.list.get_mut(entry as usize)?;
@@ -534,48 +553,25 @@ impl Entries {
             return None;
         }
         let (socket, sides) = registry::look(place.handle)?;
-        // Most events are nothing but readiness.
-        if kernel & !(epoll::IN | epoll::OUT) == 0 && !place.listed {
-            let ready = (if kernel & epoll::IN != 0 { READ } else { 0 } | if kernel & epoll::OUT != 0 { WRITE } else { 0 })
-                & place.interest;
-            return (ready != 0).then_some(Ready { handle: place.handle, user: place.user, ready });
-        }
-        let [read, _] = sides;
         // What this round has already told of it.
         let told = if place.listed { place.own(socket, sides) } else { 0 };
-        let gone = kernel & epoll::PEER_CLOSED != 0;
+        let ready = place.ready(kernel, &sides[0]);
+        let event = Ready { handle: place.handle, user: place.user, ready: ready & !told };
         // An error on a datagram socket is about one datagram.
         let lasting = if socket.kind() == Kind::Datagram { epoll::HANGUP } else { epoll::HANGUP | epoll::ERROR };
-        let over = kernel & lasting != 0;
-        let mut ready = 0;
-        if kernel & (epoll::IN | epoll::HANGUP | epoll::ERROR) != 0 && !read.ended.load(Ordering::Relaxed) {
-            ready |= READ & place.interest;
-        }
-        if kernel & (epoll::OUT | epoll::HANGUP | epoll::ERROR) != 0 {
-            ready |= WRITE & place.interest;
-        }
-        if kernel & epoll::ERROR != 0 {
-            ready |= ERROR;
-        }
-        if (gone || kernel & epoll::HANGUP != 0) && (!place.hangup_told || ready != 0) {
-            ready |= HANGUP;
-            place.hangup_told = true;
-        }
-        if over {
+        if kernel & lasting != 0 {
             // The kernel would say it for ever: from here on the poller knows by itself.
-            place.over = kernel;
+            place.over = true;
             place.watched = None;
             let _ = epoll::delete(poller.epoll, place.descriptor);
             poller.list(self, entry);
-        } else if gone && ready & READ == 0 && told & READ == 0 {
-            // The end of the stream has been read, or nobody wants to know of it.
+        } else if kernel & epoll::PEER_CLOSED != 0 && (ready | told) & READ == 0 {
+            // The end of the stream has been read, or nobody wants to know of it: the kernel would say that for ever, too.
             let watched = wanted(place.interest) & !(epoll::IN | epoll::PEER_CLOSED);
             if epoll::modify(poller.epoll, place.descriptor, watched, number).is_ok() {
                 place.watched = Some(watched);
             }
         }
-        ready &= !told;
-        let place = &self.list[entry as usize];
-        (ready != 0).then_some(Ready { handle: place.handle, user: place.user, ready })
+        (event.ready != 0).then_some(event)
     }
 }
