@@ -364,15 +364,16 @@ impl Pinned {
         Ok(bytes)
     }
 
-    /// Makes sure that what the kernel told for an end of the stream is one. It reports a reset once, to one call: where a writer
-    /// has got it, readers see a clean end.
+    /// Makes sure that what the kernel told for an end of the stream is one. The kernel reports a reset once, to one call: where a writer
+    /// has got it, readers see what looks like a clean end.
     #[cold]
     pub fn check_end(&self) -> Result<()> {
         let (socket, [_, writing]) = (self.socket(), self.sides());
-        // In this order: a writer has noted what it got before it gives its turn back.
+        // A writer that has left has noted a reset, for it does so before it gives its turn back: so this is asked in this order.
         let has_writer = writing.gate.is_taken();
         socket.check_fatal()?;
-        // The writer may be about to note it. While nobody has ended the writing direction, only a reset closes a connection.
+        // One that is inside may be about to. TCP knows: while nobody here has ended the writing direction, nothing but a reset
+        // brings a connection into the state "closed".
         let reset = has_writer
             && socket.is_tcp()
             && !writing.shut.load(Ordering::SeqCst)

@@ -76,7 +76,9 @@ pub struct Server {
     tasks: Mutex<Tasks>,
     /// How many more connections may be served at once.
     seats: AtomicI64,
+    /// No connection is admitted any more.
     stopping: AtomicBool,
+    /// Nobody accepts, and no connection is left.
     stopped: AtomicBool,
     /// Handlers that are inside a stop of this very server: nobody inside waits for them.
     insiders: AtomicUsize,
@@ -415,7 +417,7 @@ impl Server {
         self.watchers.alarm();
     }
 
-    // ---- stopping ----
+    // ---- stopping: docs/architecture.md has the drawing of its states ----
 
     /// No connection is accepted from here on.
     fn begin_stop(&self) {
