@@ -7,6 +7,7 @@ use super::information;
 use super::log::{self, Level};
 use super::registry::Handle;
 use super::worker;
+use crate::sys::memory::boxed_by;
 use std::cell::RefCell;
 use std::ffi::c_char;
 use std::fmt::{Display, Write};
@@ -52,11 +53,8 @@ impl Failure {
     }
 
     /// A fiber's own; None where there is no memory for it.
-    pub fn boxed() -> Option<Box<[Failure]>> {
-        let mut place = Vec::new();
-        place.try_reserve_exact(1).ok()?;
-        place.push(Failure::new());
-        Some(place.into_boxed_slice())
+    pub fn boxed() -> Option<Box<Failure>> {
+        boxed_by(Failure::new).ok()
     }
 
     fn set(&mut self, operation: &str, subject: Option<&dyn Display>, error: &Error) {

@@ -24,7 +24,7 @@ pub fn listen(request: Request, options: &Options) -> Result<Handle> {
         return local::listen(name, options);
     }
     let (socket, address) = bind_local(&target, options, |address| listen_on(address, options))?;
-    insert(socket, &address, options)
+    insert(socket, family_of(&address), options, None)
 }
 
 /// Binds to a target of this machine: the first of its addresses that works.
@@ -141,12 +141,13 @@ pub fn start(descriptor: i32, options: &Options) -> Result<()> {
     Ok(system::listen(descriptor, backlog)?)
 }
 
-fn insert(socket: OwnedFd, address: &Address, options: &Options) -> Result<Handle> {
-    let family = family_of(address);
+pub fn insert(socket: OwnedFd, family: Family, options: &Options, bound: Option<Box<local::BoundPath>>) -> Result<Handle> {
     registry::insert(socket, Kind::Listener, options.io_timeout(), |socket| {
         socket.set_family(family);
         socket.spin_us.store(options.spin_us, Ordering::Relaxed);
-        socket.details().inherited = options.inherited();
+        let mut details = socket.details();
+        details.inherited = options.inherited();
+        details.bound = bound;
     })
 }
 

@@ -13,7 +13,6 @@ use crate::sys::descriptor::{self, Credentials};
 use crate::sys::memory::boxed;
 use crate::sys::socket::{self as system, Family, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, file, process};
-use std::sync::atomic::Ordering;
 
 /// The path that a socket was bound to, unlinked when this is dropped while the socket is open, if it is still the same file
 /// and this is still the process that made it: a forked child may close its copy without harm.
@@ -69,13 +68,7 @@ pub fn listen(name: UnixName, options: &Options) -> Result<Handle> {
     options.configure(socket.as_raw_fd())?;
     let bound = bind(&socket, name, options)?;
     listen::start(socket.as_raw_fd(), options)?;
-    registry::insert(socket, Kind::Listener, options.io_timeout(), |socket| {
-        socket.set_family(Family::Unix);
-        socket.spin_us.store(options.spin_us, Ordering::Relaxed);
-        let mut details = socket.details();
-        details.inherited = options.inherited();
-        details.bound = bound;
-    })
+    listen::insert(socket, Family::Unix, options, bound)
 }
 
 /// Binds to a name, with the permissions that the options ask for and never any more, taking a stale path over.

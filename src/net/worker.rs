@@ -170,7 +170,7 @@ pub struct Worker {
 struct Place {
     fiber: Option<Fiber>,
     scope: Option<Shared<Scope>>,
-    failure: Option<Box<[Failure]>>,
+    failure: Option<Box<Failure>>,
     /// Stands in `ready`.
     listed: bool,
     /// Until when it sleeps; an entry in `timers` is not later.
@@ -281,7 +281,7 @@ pub fn with_failure<T>(make: bool, work: impl FnOnce(&mut Failure) -> T) -> Opti
     if failure.is_none() && make {
         *failure = Failure::boxed();
     }
-    failure.as_deref_mut()?.first_mut().map(work)
+    failure.as_deref_mut().map(work)
 }
 
 impl Worker {
