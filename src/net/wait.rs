@@ -116,7 +116,7 @@ impl Call {
         if self.spin(pinned, &mut watch)? {
             return Ok(());
         }
-        let place = Place::take(pinned, For::Readiness)?;
+        let place = Place::take(pinned)?;
         let look = pinned.next_look();
         loop {
             let end = self.check(pinned)?;
@@ -246,7 +246,7 @@ impl Call {
     /// Waits for `milliseconds` and no readiness, for calls that try again by themselves.
     pub fn pause(&mut self, pinned: &Pinned, milliseconds: i64) -> Result<()> {
         let over = after(clock::now(), milliseconds);
-        let place = Place::take(pinned, For::Readiness)?;
+        let place = Place::take(pinned)?;
         while clock::now() < over {
             let end = self.check(pinned)?;
             place.waker.park(&mut [], end.min(over))?;
@@ -256,7 +256,7 @@ impl Call {
 
     /// Waits until `done`, which somebody makes so who then alarms `waiters`.
     pub fn so(&mut self, pinned: &Pinned, waiters: &Waiters<Waker>, done: impl Fn() -> bool) -> Result<()> {
-        let place = Place::take(pinned, For::Readiness)?;
+        let place = Place::take(pinned)?;
         wait_with(&place.waker, waiters, NEVER, done, || self.check(pinned).map(drop)).map(drop)
     }
 
@@ -310,9 +310,9 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn take(pinned: &Pinned, purpose: For) -> Result<Place<'_>> {
+    fn take(pinned: &Pinned) -> Result<Place<'_>> {
         let waker = Waker::current()?;
-        pinned.side().waiters.join(waker.clone(), purpose, || {})?;
+        pinned.side().waiters.join(waker.clone(), For::Readiness, || {})?;
         Ok(Place { pinned, waker })
     }
 
