@@ -5,8 +5,10 @@ use super::memory::boxed;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Holds the number of this process; 0 in a child that has not asked yet.
+/// Holds the number of this process; 0 in a child that has not asked yet. [`NO_PAGE`] where the system wipes none.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+/// Stays 0: who finds it asks for the process ID, each time.
+static NO_PAGE: AtomicU32 = AtomicU32::new(0);
 /// The last number that was given.
 static LAST: AtomicU32 = AtomicU32::new(FIRST);
 const FIRST: u32 = 1;
@@ -14,7 +16,8 @@ const FIRST: u32 = 1;
 /// A number that changes when the process forks: what belongs to threads of the parent is not valid in the child.
 ///
 /// The kernel clears a page marked MADV_WIPEONFORK (Linux 4.14) in the child, so that looking costs two loads and no
-/// pthread_atfork handler is left in the host. Where there is no such page the number stays the first.
+/// pthread_atfork handler is left in the host. Where the kernel has no such pages, and emulators that only say they have, the number
+/// is the process ID, for a system call.
 pub fn generation() -> u32 {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
@@ -23,7 +26,7 @@ pub fn generation() -> u32 {
             return FIRST;
         }
     }
-    // SAFETY: the page is mapped for ever, aligned, zeroed by the kernel, and only used as this atomic.
+    // SAFETY: static, or mapped for ever, aligned, zeroed by the kernel, and only used as this atomic.
     let mine = unsafe { &*page };
     match mine.load(Ordering::Relaxed) {
         0 => number(mine),
@@ -34,6 +37,9 @@ pub fn generation() -> u32 {
 /// A forked child's number. Of its threads that ask at once, all get that of the first.
 #[cold]
 fn number(mine: &AtomicU32) -> u32 {
+    if std::ptr::eq(mine, &NO_PAGE) {
+        return id();
+    }
     let next = LAST.fetch_add(1, Ordering::Relaxed) + 1;
     mine.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first, |_| next)
 }
@@ -46,19 +52,23 @@ fn make_page() -> *mut AtomicU32 {
     if page == libc::MAP_FAILED {
         return std::ptr::null_mut();
     }
-    // SAFETY: the mapping above; where the advice is refused the page is merely not wiped.
-    unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) };
-    let page = page.cast::<AtomicU32>();
-    // SAFETY: mapped, aligned and zeroed.
-    unsafe { &*page }.store(FIRST, Ordering::Relaxed);
-    match PAGE.compare_exchange(std::ptr::null_mut(), page, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => page,
-        Err(first) => {
-            // SAFETY: our own mapping, which nobody has seen.
-            unsafe { libc::munmap(page.cast(), 4096) };
-            first
-        }
+    // SAFETY: the mapping above.
+    let advise = |advice| unsafe { libc::madvise(page, 4096, advice) } == 0;
+    // Who takes advice that there is none of has not understood the other either.
+    let number = if !advise(-1) && advise(libc::MADV_WIPEONFORK) {
+        let number = page.cast::<AtomicU32>();
+        // SAFETY: mapped, aligned and zeroed.
+        unsafe { &*number }.store(FIRST, Ordering::Relaxed);
+        number
+    } else {
+        std::ptr::from_ref(&NO_PAGE).cast_mut()
+    };
+    let first = PAGE.compare_exchange(std::ptr::null_mut(), number, Ordering::AcqRel, Ordering::Acquire);
+    if first.is_err() || number != page.cast() {
+        // SAFETY: our own mapping, which nobody has seen.
+        unsafe { libc::munmap(page, 4096) };
     }
+    first.map_or_else(|first| first, |_| number)
 }
 
 /// Something that each process has of its own. A forked child makes itself a new one: in its copy of the parent's a lock may be held

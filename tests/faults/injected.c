@@ -711,6 +711,33 @@ static void forbidden_system_calls_fail_with_a_code_or_not_at_all(void)
     }
 }
 
+/* Kernels before 4.14 refuse the page that they would wipe in a child, and emulators accept every advice and do nothing. */
+static void forks_are_noticed_where_no_page_is_wiped(void)
+{
+    for (int refused = 0; refused < 2; refused++) {
+        context("%s", refused ? "refused" : "ignored");
+        pid_t user = fork_child();
+        if (user == 0) {
+            forbid(SYS_madvise, refused ? EINVAL : 0);
+            sock_event event;
+            sock_t copy = sock_poller();
+            CHECK(sock_poller_wait(copy, &event, 1, 0), ==, 0);
+            pid_t child = fork_child();
+            if (child == 0) {
+                CHECK(sock_poller_wait(copy, &event, 1, 0), ==, SOCK_ENOTSUP);
+                CHECK(tcp_echo(), ==, 0);
+                _exit(0);
+            }
+            CHECK(child_status(child), ==, 0);
+            CHECK(sock_poller_wait(copy, &event, 1, 0), ==, 0);
+            CHECK(sock_close(copy), ==, 0);
+            _exit(0);
+        }
+        CHECK(child_status(user), ==, 0);
+    }
+    context(NULL);
+}
+
 static const test_case cases[] = {
     CASE(a_connect_interrupted_after_its_syn_is_completed),
     CASE(an_interrupted_unix_connect_is_made_once),
@@ -742,5 +769,6 @@ static const test_case cases[] = {
     CASE(a_fiber_that_cannot_wait_says_so),
     CASE(a_close_that_fails_is_not_repeated),
     CASE(forbidden_system_calls_fail_with_a_code_or_not_at_all),
+    CASE(forks_are_noticed_where_no_page_is_wiped),
 };
 TEST_MAIN(cases)
