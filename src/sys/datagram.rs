@@ -176,8 +176,8 @@ fn most_at_once(segment: usize) -> usize {
 struct Control([u8; 24]);
 
 impl Control {
-    /// UDP_SEGMENT.
-    fn segment(&mut self, size: u16) {
+    /// Makes it UDP_SEGMENT: how much of the room that takes.
+    fn segment(&mut self, size: u16) -> usize {
         // SAFETY: all zeros is a valid cmsghdr.
         let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
         header.cmsg_level = libc::SOL_UDP;
@@ -187,6 +187,8 @@ impl Control {
         // SAFETY: the room is aligned for a cmsghdr and larger than it.
         unsafe { self.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
         self.0[size_of::<libc::cmsghdr>()..][..2].copy_from_slice(&size.to_ne_bytes());
+        // SAFETY: CMSG_SPACE is arithmetic.
+        unsafe { libc::CMSG_SPACE(2) as usize }
     }
 
     /// The value of UDP_GRO in the `length` bytes that the kernel wrote: the size of the datagrams that were joined.
@@ -347,9 +349,8 @@ fn send_up_to<const MOST: usize>(descriptor: RawFd, datagrams: &mut [Datagram], 
         let mut header = header(name, parts[index].write(datagram.part(0, datagram.size)));
         if let Some(segment) = datagram.cut() {
             let control = controls[index].write(Control([0; 24]));
-            control.segment(segment as u16);
+            header.msg_controllen = control.segment(segment as u16) as _;
             header.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_controllen = size_of::<Control>() as _;
         }
         messages[index].write(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
         count += 1;
@@ -372,11 +373,10 @@ pub fn send_cut(descriptor: RawFd, datagram: &Datagram, offset: usize, by_hand: 
             return Err(Errno::EOPNOTSUPP);
         }
         let mut control = Control([0; 24]);
-        control.segment(segment as u16);
         let mut part = datagram.part(offset, left.min(most));
         let mut message = header(name, &mut part);
+        message.msg_controllen = control.segment(segment as u16) as _;
         message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = control.0.len() as _;
         // SAFETY: name, part and control are readable and as long as the message says.
         return restart(|| check_length(unsafe { libc::sendmsg(descriptor, &message, SENDING) }));
     }
