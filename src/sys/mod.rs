@@ -48,13 +48,17 @@ pub mod transfer;
 use std::ffi::CStr;
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-// The C library's names for itself of what programs call functions of their own: those would be called in its place.
+// glibc's names for itself of what programs call functions of their own: those would be called in its place. Other C libraries have no
+// such names.
 unsafe extern "C" {
-    #[link_name = "__read"]
+    #[cfg_attr(target_env = "gnu", link_name = "__read")]
+    #[cfg_attr(not(target_env = "gnu"), link_name = "read")]
     fn libc_read(descriptor: RawFd, buffer: *mut libc::c_void, size: usize) -> isize;
-    #[link_name = "__write"]
+    #[cfg_attr(target_env = "gnu", link_name = "__write")]
+    #[cfg_attr(not(target_env = "gnu"), link_name = "write")]
     fn libc_write(descriptor: RawFd, bytes: *const libc::c_void, size: usize) -> isize;
-    #[link_name = "__connect"]
+    #[cfg_attr(target_env = "gnu", link_name = "__connect")]
+    #[cfg_attr(not(target_env = "gnu"), link_name = "connect")]
     fn libc_connect(descriptor: RawFd, address: *const libc::sockaddr, length: libc::socklen_t) -> libc::c_int;
 }
 

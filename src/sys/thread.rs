@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A thread that runs, or has ended. Dropping this detaches it.
 pub struct Thread(libc::pthread_t);
 
+// SAFETY: the name of a thread, by which any other may join or detach it. With musl it is a pointer.
+unsafe impl Send for Thread {}
+
 impl Thread {
     /// Waits for its end: pthread_join(3).
     pub fn join(self) {
