@@ -341,6 +341,157 @@ static void a_listen_that_fails_leaves_nothing(void)
     CHECK(code, ==, SOCK_EADDRINUSE);
 }
 
+/* ---- servers ---- */
+
+static const sock_server_options models[] = {
+    { .size = sizeof(sock_server_options), .model = SOCK_THREADS },
+    { .size = sizeof(sock_server_options), .model = SOCK_FIBERS, .workers = 1 },
+};
+
+static void clients_are_served(uint16_t port)
+{
+    int clients[20]; /* so many that workers hand some over */
+    for (int i = 0; i < 20; i++) {
+        clients[i] = raw_connect(port);
+        raw_echoes(clients[i], "x");
+    }
+    for (int i = 0; i < 20; i++) raw_close(clients[i]);
+}
+
+static void a_server_does_with_the_workers_it_gets(void)
+{
+    enum { WORKERS = 3 };
+    sock_t listener = listen_local();
+    uint16_t port = port_of(listener);
+    for (int i = 0; i < WORKERS; i++) {
+        int before = running_threads();
+        context("%d workers", i);
+        fault_arm(&(fault_plan){
+            .action = FAULT_ERRNO, .value = EAGAIN, .when = FAULT_FROM, .first = i + 1, .functions = "pthread_create" });
+        sock_t server = sock_serve(listener, echo_handler, NULL, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = WORKERS));
+        disarm();
+        CHECK(running_threads(), ==, before + i);
+        if (i == 0) {
+            CHECK(server, ==, SOCK_ELIMIT);
+            continue; /* the listener is as it was */
+        }
+        CHECK(server, >, 0);
+        clients_are_served(port);
+        CHECK(sock_server_stop(server, SOCK_FOREVER), ==, 0);
+        CHECK(sock_close(listener), ==, SOCK_EHANDLE);
+        CHECK(sock_close(server), ==, 0);
+        listener = listen_local();
+        port = port_of(listener);
+    }
+    context(NULL);
+    CHECK(sock_close(listener), ==, 0);
+}
+
+static void connections_wait_for_threads_that_cannot_be_had(void)
+{
+    served s = serve_with(echo_handler, NULL, &models[0]);
+    for (int i = 0; i < 2; i++) {
+        bool stops = i == 1;
+        uint64_t before = server_info(s.server).accept_errors;
+        fail_always("pthread_create", EAGAIN);
+        int64_t began = now_ms();
+        int client = raw_connect(s.port);
+        raw_send(client, "x", 1);
+        WAIT_UNTIL(fault_hits() >= 6);
+        CHECK(raw_readable(client, 0), ==, false);
+        CHECK(server_info(s.server).accept_errors, ==, before + 1); /* once, however often it tries */
+        if (stops) {
+            CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+            CHECK(raw_drain(client), <=, 0);
+        }
+        CHECK(disarm(), <, 20 + (now_ms() - began) / 10);
+        char byte;
+        if (!stops) raw_receive(client, &byte, 1);
+        raw_close(client);
+        WAIT_UNTIL(server_info(s.server).active == 0);
+    }
+    CHECK(server_info(s.server).finished, ==, 1);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void servers_pass_over_connections_that_died(void)
+{
+    for (int i = 0; i < 2; i++) {
+        served s = serve_with(echo_handler, NULL, &models[i]);
+        context("%s", i ? "fibers" : "threads");
+        fault_arm(&(fault_plan){ .action = FAULT_ERRNO, .value = ECONNABORTED, .when = FAULT_ONCE, .first = 1, .functions = "accept4" });
+        int client = raw_connect(s.port);
+        raw_echoes(client, "x");
+        disarm();
+        CHECK(server_info(s.server).accept_errors, ==, 1);
+        raw_close(client);
+
+        /* Where they never end, it looks again only now and then. */
+        fail_always("accept4", ECONNABORTED);
+        int64_t began = now_ms();
+        client = raw_connect(s.port);
+        WAIT_UNTIL(fault_hits() > 1000 && now_ms() - began > 200);
+        CHECK(disarm(), <, 2000);
+        raw_echoes(client, "x");
+        CHECK(server_info(s.server).accepted, ==, 2);
+        raw_close(client);
+        CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+        CHECK(sock_close(s.server), ==, 0);
+    }
+    context(NULL);
+}
+
+/* Handles live in places that are made some at a time. */
+static void servers_wait_for_a_place_for_the_handle(void)
+{
+    static const fault_plan without_memory = { .action = FAULT_MEMORY, .when = FAULT_FROM, .first = 1 };
+    enum { MOST = 1000 };
+    static sock_t pairs[MOST][2];
+    for (int i = 0; i < 2; i++) {
+        served s = serve_with(echo_handler, NULL, &models[i]);
+        int count = 0, client = raw_connect(s.port);
+        context("%s", i ? "fibers" : "threads");
+        raw_echoes(client, "x");
+        raw_close(client);
+        WAIT_UNTIL(sock_live_handles() == 2);
+        fault_arm(&without_memory);
+        while (count < MOST && sock_pair(pairs[count]) == 0) count++;
+        client = raw_connect(s.port);
+        WAIT_UNTIL(server_info(s.server).accept_errors > 0);
+        disarm();
+        raw_close(client);
+        client = raw_connect(s.port);
+        raw_echoes(client, "x");
+        raw_close(client);
+        CHECK(server_info(s.server).accept_errors, ==, 1);
+        CHECK(sock_close(s.server), ==, 0);
+        for (int p = 0; p < count; p++) close_pair(pairs[p]);
+    }
+    context(NULL);
+}
+
+static void a_server_ends_where_accepting_has_failed_for_good(void)
+{
+    for (int i = 0; i < 2; i++) {
+        served s = serve_with(echo_handler, NULL, &models[i]);
+        context("%s", i ? "fibers" : "threads");
+        int client = raw_connect(s.port);
+        raw_echoes(client, "x");
+        fail_always("accept4", ENOTSOCK);
+        int other = raw_connect(s.port);
+        sock_address address;
+        WAIT_UNTIL(sock_local_address(s.listener, &address) == SOCK_EHANDLE);
+        disarm();
+        CHECK(server_info(s.server).accept_errors, ==, 1);
+        raw_echoes(client, "those who are here stay");
+        raw_close(client);
+        raw_close(other);
+        CHECK(sock_server_wait(s.server), ==, 0);
+        CHECK(sock_close(s.server), ==, 0);
+    }
+    context(NULL);
+}
+
 /* ---- moving bytes ---- */
 
 enum { SIZE = 20000 };
@@ -753,6 +904,11 @@ static const test_case cases[] = {
     CASE(accept_passes_over_connections_that_died),
     CASE(accept_without_descriptors_waits_and_does_not_spin),
     CASE(a_listen_that_fails_leaves_nothing),
+    CASE(a_server_does_with_the_workers_it_gets),
+    CASE(connections_wait_for_threads_that_cannot_be_had),
+    CASE(servers_pass_over_connections_that_died),
+    CASE(servers_wait_for_a_place_for_the_handle),
+    CASE(a_server_ends_where_accepting_has_failed_for_good),
     CASE(one_byte_at_a_time_is_enough),
     CASE(half_the_calls_interrupted_or_refused_change_nothing),
     CASE(waits_that_end_without_reason_go_on),

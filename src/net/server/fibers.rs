@@ -101,6 +101,7 @@ fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
         open: Cell::new(false),
         pause: Cell::new(1),
         quota: Cell::new(1),
+        lost: Cell::new(0),
         waiting: RefCell::default(),
     };
     door.begin();
@@ -141,6 +142,8 @@ struct Door {
     pause: Cell<i64>,
     /// How many to accept at once: more while each round finds more.
     quota: Cell<u32>,
+    /// How many connections in a row have died before they were accepted.
+    lost: Cell<u32>,
     /// Connections that no fiber could be had for yet.
     waiting: RefCell<VecDeque<Handle>>,
 }
@@ -159,7 +162,6 @@ impl Host for Door {
     }
 
     fn door(&self) {
-        let mut lost = 0;
         for _ in 0..self.quota.get() {
             // A server that is being stopped may hear of a connection before it hears that it is to shut the door.
             if self.listener.borrow().is_none() || self.server.is_stopping() {
@@ -172,11 +174,12 @@ impl Host for Door {
             match attempt {
                 Some(Attempt::Accepted(connection)) => {
                     self.pause.set(1);
+                    self.lost.set(0);
                     self.place(connection);
                     continue;
                 }
-                Some(Attempt::Lost(_)) if lost < MOST_LOST => {
-                    lost += 1;
+                Some(Attempt::Lost(_)) if self.lost.get() < MOST_LOST => {
+                    self.lost.set(self.lost.get() + 1);
                     self.server.counts.accept_errors.fetch_add(1, Ordering::Relaxed);
                     self.server.give_seat();
                     continue;
