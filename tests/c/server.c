@@ -173,6 +173,56 @@ static void arguments_are_checked(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
+static pthread_key_t late;
+static atomic_int began_threads, ended_threads;
+
+static void end_late(void *unused)
+{
+    (void)unused;
+    sleep_ms(30); /* a thread that takes its time to end */
+    atomic_fetch_add(&ended_threads, 1);
+}
+
+static void count_this_thread(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    if (pthread_getspecific(late)) return;
+    CHECK(pthread_setspecific(late, &late), ==, 0);
+    atomic_fetch_add(&began_threads, 1);
+}
+
+static void with_a_server_that_has_stopped_its_threads_have_ended(void)
+{
+    CHECK(pthread_key_create(&late, end_late), ==, 0);
+    for (int way = 0; way < 3; way++) {
+        served s = serve(count_this_thread, NULL);
+        atomic_store(&began_threads, 0);
+        atomic_store(&ended_threads, 0);
+        int clients[6];
+        for (int i = 0; i < 6; i++) clients[i] = raw_connect(s.port);
+        WAIT_UNTIL(server_info(s.server).active == 6);
+        for (int i = 5; i >= 0; i--) {
+            raw_send(clients[i], "x", 1);
+            CHECK(raw_drain(clients[i]), ==, 0);
+            raw_close(clients[i]);
+        }
+        context("%s", way == 0 ? "close" : way == 1 ? "stop" : "wait");
+        if (way == 1) CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+        if (way == 2) {
+            CHECK(sock_cancel(s.listener), ==, 0);
+            CHECK(sock_server_wait(s.server), ==, 0);
+        }
+        if (way == 0) CHECK(sock_close(s.server), ==, 0);
+        CHECK(atomic_load(&began_threads), >, 0);
+        CHECK(atomic_load(&ended_threads), ==, atomic_load(&began_threads));
+        if (way != 0) CHECK(sock_close(s.server), ==, 0);
+    }
+    context(NULL);
+    CHECK(pthread_key_delete(late), ==, 0);
+}
+
 static void stopping_cancels_handlers_wherever_they_wait(void)
 {
     static const struct { const char *name; sock_handler handler; } places[] = {
@@ -302,6 +352,38 @@ static void stopping_from_a_handler_does_not_wait_for_it(void)
     raw_close(two);
 }
 
+typedef struct stop_and_stay { sock_t server; atomic_bool left; } stop_and_stay;
+
+static void stop_or_stay(sock_t connection, void *context)
+{
+    stop_and_stay *it = context;
+    char byte;
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    if (byte == 's') {
+        CHECK(sock_server_stop(it->server, SOCK_FOREVER), ==, 0);
+        CHECK(atomic_load(&it->left), ==, true);
+    } else atomic_store(&it->left, true);
+}
+
+static void stopping_from_a_handler_waits_for_the_others(void)
+{
+    stop_and_stay it = { .left = false };
+    served s = serve(stop_or_stay, &it);
+    it.server = s.server;
+    int stops = raw_connect(s.port), stays = raw_connect(s.port);
+    sock_address address;
+    WAIT_UNTIL(server_info(s.server).active == 2);
+    raw_send(stops, "s", 1);
+    WAIT_UNTIL(sock_local_address(s.listener, &address) == SOCK_EHANDLE);
+    CHECK(raw_readable(stops, 20), ==, false);
+    raw_send(stays, "x", 1);
+    CHECK(raw_drain(stops), ==, 0);
+    CHECK(sock_server_wait(s.server), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(stops);
+    raw_close(stays);
+}
+
 static void closing_from_a_handler_cuts_the_others(void)
 {
     static sock_t server;
@@ -334,11 +416,12 @@ static void at_the_limit_connections_wait_in_the_backlog(void)
         raw_send(clients[i], "x", 1);
     }
     char byte;
+    for (int i = 0; i < 2; i++) raw_receive(clients[i], &byte, 1);
     for (int i = 0; i < 6; i++) {
-        raw_receive(clients[i], &byte, 1);
         CHECK(server_info(s.server).active, <=, 2);
         if (i < 4) CHECK(raw_readable(clients[i + 2], 20), ==, false);
         raw_close(clients[i]);
+        if (i < 4) raw_receive(clients[i + 2], &byte, 1); /* one goes, one comes */
     }
     WAIT_UNTIL(server_info(s.server).finished == 6);
     CHECK(server_info(s.server).peak, ==, 2);
@@ -381,6 +464,111 @@ static void the_connection_closes_when_the_handler_returns(void)
     int64_t began = now_ms();
     WAIT_UNTIL(sock_live_handles() == 2);
     CHECK(now_ms() - began, <, 8000);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
+/* The end comes at once, and after all that was written, though the peer sends on and on. */
+static void a_peer_that_goes_on_sending_gets_the_answer_and_its_end(void)
+{
+    static char buffer[ANSWER];
+    pattern(answer, sizeof answer, 0);
+    served s = serve(answer_unread, NULL);
+    int client = raw_connect(s.port);
+    for (int i = 0; i < 50; i++) {
+        raw_send(client, "x", 1);
+        sleep_ms(1);
+    }
+    raw_receive(client, buffer, ANSWER);
+    CHECK(pattern_mismatch(buffer, ANSWER, 0), ==, ANSWER);
+    int64_t began = now_ms();
+    do raw_send(client, "x", 1);
+    while (!raw_readable(client, 1));
+    CHECK(now_ms() - began, <, 5000); /* it is listened to for ten seconds at most */
+    CHECK(raw_drain(client), ==, 0);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void who_only_waits_for_its_peer_is_not_cut(void)
+{
+    served s = serve(answer_unread, NULL);
+    int client = raw_connect(s.port);
+    CHECK(raw_drain(client), ==, ANSWER);
+    CHECK(sock_server_stop(s.server, 0), ==, 0); /* the handler has returned: its end was seen */
+    CHECK(server_info(s.server).cut, ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
+static void answer_when_told(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    CHECK(sock_read_exact(connection, &byte, 1), ==, 1);
+    CHECK(sock_write(connection, "bye", 3), ==, 3);
+}
+
+/* Sends until the other side is gone, or nobody is interested any more; how long that took. */
+static int64_t ms_of_sending(int fd, const atomic_int *enough)
+{
+    int64_t began = now_ms();
+    while (!(enough && atomic_load(enough)) && send(fd, "x", 1, MSG_NOSIGNAL) == 1 && now_ms() - began < 15000) sleep_ms(1);
+    return now_ms() - began;
+}
+
+/* Over a unix socket nothing that was written is lost when it closes: nobody has to be listened to. */
+static void a_unix_connection_closes_at_once(void)
+{
+    char folder[FOLDER], host[UNIX_HOST], bytes[4];
+    make_unix_host(folder, host);
+    sock_server_options options = options_of_model();
+    sock_t listener = sock_listen(host, NULL, NULL);
+    sock_t server = sock_serve(listener, answer_when_told, NULL, &options);
+    CHECK(server, >, 0);
+    sock_t client = sock_open(host, NULL, NULL);
+    CHECK(sock_write(client, "x", 1), ==, 1);
+    CHECK(sock_read_exact(client, bytes, 3), ==, 3);
+    CHECK(ms_of_sending(sock_fd(client), NULL), <, 5000);
+    CHECK(sock_close(client), ==, 0);
+    CHECK(sock_close(server), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
+}
+
+enum { LONG_ANSWER = 150000 };
+
+static void answer_at_length(sock_t connection, void *context)
+{
+    static char text[LONG_ANSWER];
+    char byte;
+    (void)context;
+    pattern(text, sizeof text, 0);
+    CHECK(sock_set_option(connection, SOCK_OPT_SEND_BUFFER, 4 * LONG_ANSWER), ==, 0); /* all of it at once */
+    CHECK(sock_read_exact(connection, &byte, 1), ==, 1);
+    CHECK(sock_write(connection, text, sizeof text), ==, sizeof text);
+}
+
+/* Where it would hold up the end of the server, a peer is listened to until it has got all that was written, and no longer. */
+static void a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer(void)
+{
+    static char buffer[LONG_ANSWER];
+    served s = serve(answer_at_length, NULL);
+    int client = raw_connect(s.port), little = 4096;
+    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    WAIT_UNTIL(server_info(s.server).active == 1);
+    call stop = { .run = call_stop, .socket = s.server };
+    call_start(&stop);
+    call_wait_asleep(&stop);
+    raw_send(client, "x", 1);
+    WAIT_UNTIL(server_info(s.server).finished == 1);
+    for (int i = 0; i < 50; i++) {
+        raw_send(client, "x", 1);
+        sleep_ms(1);
+    }
+    raw_receive(client, buffer, sizeof buffer);
+    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    CHECK(ms_of_sending(client, &stop.done), <, 5000);
+    CHECK(call_join(&stop), ==, 0);
     CHECK(sock_close(s.server), ==, 0);
     raw_close(client);
 }
@@ -880,7 +1068,10 @@ static void run_a_server(sock_t connection, void *context)
     int64_t port = inner.port;
     CHECK(sock_write(connection, &port, sizeof port), ==, sizeof port);
     CHECK(sock_server_wait(inner.server), ==, SOCK_ECANCELED);
-    /* Canceled as it is, it can still end what it began. */
+    /* Canceled as it is, it can still end what it began, but has no grace to give. */
+    int64_t began = now_ms();
+    CHECK(sock_server_stop(inner.server, 10000), ==, 1);
+    CHECK(now_ms() - began, <, 5000);
     CHECK(sock_close(inner.server), ==, 0);
 }
 
@@ -949,6 +1140,38 @@ static void the_smallest_stack_is_enough_for_a_path(void)
     CHECK(rmdir(folder), ==, 0);
 }
 
+typedef struct rival { sock_t other; atomic_int ready; atomic_llong result; } rival;
+
+static void stop_the_other(sock_t connection, void *context)
+{
+    rival *mine = context;
+    (void)connection;
+    atomic_store(&mine->ready, 1);
+    while (atomic_load(&mine->ready) < 2) sleep_ms(1); /* not the library's: the other may be first to stop */
+    atomic_store(&mine->result, sock_server_stop(mine->other, 0));
+}
+
+/* Each waits for the other, and neither heeds that it is canceled: one gives up, and then the other has what it waits for. */
+static void handlers_that_stop_each_others_servers_come_back(void)
+{
+    rival rivals[2] = { { .ready = 0 }, { .ready = 0 } };
+    model = SOCK_THREADS;
+    served s[2] = { serve(stop_the_other, &rivals[0]), serve(stop_the_other, &rivals[1]) };
+    int clients[2] = { raw_connect(s[0].port), raw_connect(s[1].port) };
+    for (int i = 0; i < 2; i++) rivals[i].other = s[1 - i].server;
+    WAIT_UNTIL(atomic_load(&rivals[0].ready) == 1 && atomic_load(&rivals[1].ready) == 1);
+    for (int i = 0; i < 2; i++) atomic_store(&rivals[i].ready, 2);
+    for (int i = 0; i < 2; i++) CHECK(sock_server_wait(s[i].server), ==, 0);
+    int64_t one = atomic_load(&rivals[0].result), other = atomic_load(&rivals[1].result);
+    CHECK(one == SOCK_ECANCELED || other == SOCK_ECANCELED, ==, true);
+    CHECK(one == SOCK_ECANCELED || one == 1, ==, true);
+    CHECK(other == SOCK_ECANCELED || other == 1, ==, true);
+    for (int i = 0; i < 2; i++) {
+        CHECK(sock_close(s[i].server), ==, 0);
+        raw_close(clients[i]);
+    }
+}
+
 #define EACH(function)                                                                             \
     static void function##_on_threads(void) { model = SOCK_THREADS; function(); }                 \
     static void function##_on_fibers(void) { model = SOCK_FIBERS; workers = 3; function(); }      \
@@ -959,15 +1182,21 @@ static void the_smallest_stack_is_enough_for_a_path(void)
     X(clients_are_served_side_by_side)                                    \
     X(the_listener_belongs_to_the_server)                                 \
     X(arguments_are_checked)                                              \
+    X(with_a_server_that_has_stopped_its_threads_have_ended)              \
     X(stopping_cancels_handlers_wherever_they_wait)                       \
     X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
     X(grace_lets_handlers_end_by_themselves)                              \
     X(a_stopping_server_serves_those_it_has_and_nobody_new)               \
     X(stopping_from_a_handler_does_not_wait_for_it)                       \
+    X(stopping_from_a_handler_waits_for_the_others)                       \
     X(closing_from_a_handler_cuts_the_others)                             \
     X(at_the_limit_connections_wait_in_the_backlog)                       \
     X(the_peer_gets_what_was_written_though_its_data_was_left_unread)     \
     X(the_connection_closes_when_the_handler_returns)                     \
+    X(who_only_waits_for_its_peer_is_not_cut)                             \
+    X(a_peer_that_goes_on_sending_gets_the_answer_and_its_end)            \
+    X(a_unix_connection_closes_at_once)                                   \
+    X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \
     X(a_handler_may_close_its_connection)                                 \
     X(accepting_survives_running_out_of_descriptors)                      \
     X(canceling_the_listener_ends_the_server)                             \
@@ -992,5 +1221,8 @@ static void the_smallest_stack_is_enough_for_a_path(void)
 BEHAVIOURS(EACH)
 
 #define TABLE(function) CASES(function),
-static const test_case cases[] = { BEHAVIOURS(TABLE) };
+static const test_case cases[] = {
+    BEHAVIOURS(TABLE)
+    CASE(handlers_that_stop_each_others_servers_come_back),
+};
 TEST_MAIN(cases)
