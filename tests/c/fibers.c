@@ -424,6 +424,39 @@ static void lines_come_through_whatever_the_size_of_the_bursts(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+/* Who accepts keeps connections until it has four more than another worker, and an eighth of its own. */
+typedef struct share { atomic_int worker, connections; } share;
+enum { WORKERS = 3 };
+
+static void count_for_the_worker(sock_t connection, void *context)
+{
+    share *shares = context;
+    int worker = gettid(), i = 0;
+    for (int free = 0; !atomic_compare_exchange_strong(&shares[i].worker, &free, worker) && free != worker; free = 0) i++;
+    atomic_fetch_add(&shares[i].connections, 1);
+    echo_handler(connection, NULL);
+}
+
+static void connections_are_shared_among_the_workers(void)
+{
+    enum { CLIENTS = 96 };
+    share shares[WORKERS + 1] = { { 0, 0 } };
+    served s = serve_on(WORKERS, count_for_the_worker, shares, 0);
+    int clients[CLIENTS], least = CLIENTS, most = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = raw_connect(s.port);
+        raw_echoes(clients[i], "x");
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        int count = atomic_load(&shares[i].connections);
+        if (count < least) least = count;
+        if (count > most) most = count;
+    }
+    CHECK(most, <=, least + 4 + most / 8 + 1);
+    for (int i = 0; i < CLIENTS; i++) raw_close(clients[i]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* ---- sockets that several workers know ---- */
 
 typedef struct shared { sock_t pair[2]; atomic_int entered; atomic_llong result; } shared;
@@ -1114,6 +1147,7 @@ static const test_case cases[] = {
     CASE(what_is_there_is_delivered_after_the_deadline),
     CASE(a_burst_is_read_byte_by_byte),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
+    CASE(connections_are_shared_among_the_workers),
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),
     CASE(fibers_wait_for_datagrams),

@@ -434,6 +434,7 @@ static void servers_pass_over_connections_that_died(void)
         CHECK(disarm(), <, 2000);
         raw_echoes(client, "x");
         CHECK(server_info(s.server).accepted, ==, 2);
+        CHECK(server_info(s.server).accept_errors, ==, 1 + 1000 + 1); /* each dead one, and once that it has come to this */
         raw_close(client);
         CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
         CHECK(sock_close(s.server), ==, 0);
