@@ -510,6 +510,79 @@ static void a_socket_outlives_the_worker_that_watched_it(void)
     for (int i = 0; i < 100; i++) close_pair(others[i]);
 }
 
+/* Whether some epoll set of this process watches a descriptor, as /proc tells it. */
+static bool is_watched(int descriptor)
+{
+    bool found = false;
+    for (int fd = 0; fd < 200 && !found; fd++) {
+        char path[40], line[200];
+        int target;
+        snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+        FILE *information = fopen(path, "re");
+        if (!information) continue;
+        while (fgets(line, sizeof line, information)) found |= sscanf(line, "tfd: %d", &target) == 1 && target == descriptor;
+        fclose(information);
+    }
+    return found;
+}
+
+static void a_socket_that_is_handed_over_is_watched_no_more(void)
+{
+    shared it = { .entered = 0 };
+    tcp_pair(it.pair);
+    served s = serve_on(1, read_shared, &it, 0);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
+    WAIT_UNTIL(atomic_load(&it.result) == 1);
+    int descriptor = sock_release_fd(it.pair[0]);
+    CHECK(descriptor, >=, 0);
+    CHECK(is_watched(descriptor), ==, false);
+    raw_close(descriptor);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(sock_close(it.pair[1]), ==, 0);
+}
+
+static void a_child_that_closes_its_copies_takes_nothing_from_the_parents_fibers(void)
+{
+    shared it = { .entered = 0 };
+    tcp_pair(it.pair);
+    served s = serve_on(1, read_shared, &it, 0);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    pid_t child = fork_child();
+    if (child == 0) {
+        CHECK(sock_close(it.pair[0]), ==, 0);
+        leave_child();
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
+    WAIT_UNTIL(atomic_load(&it.result) == 1);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+    close_pair(it.pair);
+}
+
+static void a_child_may_have_fibers_of_its_own(void)
+{
+    served s = serve_on(1, echo_handler, NULL, 0);
+    int client = raw_connect(s.port);
+    raw_echoes(client, "parent");
+    pid_t child = fork_child();
+    if (child == 0) {
+        served own = serve_on(1, echo_handler, NULL, 0);
+        int clients[2] = { raw_connect(own.port), raw_connect(own.port) };
+        for (int i = 0; i < 6; i++) raw_echoes(clients[i % 2], "child");
+        CHECK(sock_server_stop(own.server, 0), ==, 2);
+        leave_child();
+    }
+    CHECK(child_status(child), ==, 0);
+    raw_echoes(client, "parent");
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* A fiber that has waited for a socket which another server's worker watches keeps nothing of its own worker alive. */
 static void a_worker_goes_though_a_socket_was_waited_for_on_another(void)
 {
@@ -821,6 +894,34 @@ static void what_is_there_is_delivered_after_the_deadline(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+/* A long wait that ended early must not stand in the way of a short one. */
+static void wait_long_then_short(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    CHECK(sock_set_timeout(connection, SOCK_READ, 15000), ==, 0);
+    CHECK(sock_write(connection, "r", 1), ==, 1);
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    CHECK(sock_set_timeout(connection, SOCK_READ, 30), ==, 0);
+    int64_t began = now_ms();
+    CHECK(sock_read(connection, &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - began, <, 10000);
+    CHECK(sock_write(connection, "t", 1), ==, 1);
+}
+
+static void a_short_wait_after_a_long_one_ends_in_time(void)
+{
+    served s = serve_on(1, wait_long_then_short, NULL, 0);
+    int client = raw_connect(s.port);
+    char answer;
+    raw_receive(client, &answer, 1);
+    sleep_ms(20); /* it waits by now, or the test proves nothing */
+    raw_send(client, "x", 1);
+    raw_receive(client, &answer, 1);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* More fibers than workers wait for one socket, and a thread beside them: whoever's worker watches it, each gets a datagram. */
 typedef struct crowd { sock_t bound; atomic_int entered, received; } crowd;
 
@@ -890,7 +991,7 @@ static void a_fiber_may_wait_at_a_poller(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* Two fibers of one worker wait for the same pipe, which no handle stands for. */
+/* Fibers of one worker wait for the same pipe, which no handle stands for. */
 typedef struct piped { int pipe; atomic_int entered; } piped;
 
 static void send_a_byte_of_the_pipe(sock_t connection, void *context)
@@ -900,12 +1001,13 @@ static void send_a_byte_of_the_pipe(sock_t connection, void *context)
     CHECK(sock_send_file(connection, it->pipe, -1, 1), ==, 1);
 }
 
-static void two_fibers_may_wait_for_one_pipe(void)
+static void several_fibers_may_wait_for_stdin(void)
 {
     enum { FIBERS = 3 };
-    int ends[2], clients[FIBERS];
+    int ends[2], clients[FIBERS], stdin_before = dup(0);
     CHECK(pipe(ends), ==, 0);
-    piped it = { .pipe = ends[0] };
+    CHECK(dup2(ends[0], 0), ==, 0);
+    piped it = { .pipe = 0 };
     served s = serve_on(1, send_a_byte_of_the_pipe, &it, 0);
     for (int i = 0; i < FIBERS; i++) clients[i] = raw_connect(s.port);
     WAIT_UNTIL(atomic_load(&it.entered) == FIBERS);
@@ -917,8 +1019,11 @@ static void two_fibers_may_wait_for_one_pipe(void)
         raw_close(clients[i]);
     }
     CHECK(sum, ==, (1 << FIBERS) - 1);
+    CHECK(is_watched(0), ==, false);
     CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
     CHECK(sock_close(s.server), ==, 0);
+    CHECK(dup2(stdin_before, 0), ==, 0);
+    close(stdin_before);
     close(ends[0]);
     close(ends[1]);
 }
@@ -1145,17 +1250,21 @@ static const test_case cases[] = {
     CASE(data_behind_urgent_data_is_read_on),
     CASE(every_way_of_reading_hears_of_new_data),
     CASE(what_is_there_is_delivered_after_the_deadline),
+    CASE(a_short_wait_after_a_long_one_ends_in_time),
     CASE(a_burst_is_read_byte_by_byte),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(connections_are_shared_among_the_workers),
     CASE(a_socket_outlives_the_worker_that_watched_it),
     CASE(a_worker_goes_though_a_socket_was_waited_for_on_another),
+    CASE(a_socket_that_is_handed_over_is_watched_no_more),
+    CASE(a_child_that_closes_its_copies_takes_nothing_from_the_parents_fibers),
+    CASE(a_child_may_have_fibers_of_its_own),
     CASE(fibers_wait_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(calls_that_never_wait_let_others_run),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
-    CASE(two_fibers_may_wait_for_one_pipe),
+    CASE(several_fibers_may_wait_for_stdin),
     CASE(a_cancel_reaches_the_fiber_whose_turn_comes),
     LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
     LONG_CASE(connections_that_come_and_go_leave_nothing, 300),

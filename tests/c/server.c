@@ -1140,6 +1140,33 @@ static void the_smallest_stack_is_enough_for_a_path(void)
     CHECK(rmdir(folder), ==, 0);
 }
 
+static int64_t mapped_kib(void)
+{
+    long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    CHECK(statm && fscanf(statm, "%ld", &pages) == 1, ==, true);
+    fclose(statm);
+    return (int64_t)pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* The stack of a thread that nobody has joined stays mapped. */
+static void threads_that_have_ended_are_joined_while_the_server_runs(void)
+{
+    if (under_memcheck()) skip("the checker's own memory would be measured");
+    model = SOCK_THREADS;
+    served s = serve(echo_handler, NULL);
+    int64_t before = 0;
+    for (int i = 0; i < 150; i++) {
+        if (i == 20) before = mapped_kib();
+        int client = raw_connect(s.port);
+        raw_echoes(client, "x");
+        raw_close(client);
+        WAIT_UNTIL(server_info(s.server).active == 0);
+    }
+    CHECK(mapped_kib() - before, <, 100 << 10);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 typedef struct rival { sock_t other; atomic_int ready; atomic_llong result; } rival;
 
 static void stop_the_other(sock_t connection, void *context)
@@ -1223,6 +1250,7 @@ BEHAVIOURS(EACH)
 #define TABLE(function) CASES(function),
 static const test_case cases[] = {
     BEHAVIOURS(TABLE)
+    CASE(threads_that_have_ended_are_joined_while_the_server_runs),
     CASE(handlers_that_stop_each_others_servers_come_back),
 };
 TEST_MAIN(cases)
