@@ -603,3 +603,22 @@ impl Odd {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_is_taken_again() {
+        let worker = Worker::new(Reactor::new().unwrap(), 1).unwrap();
+        let (stack, ticket) = worker.prepare().unwrap();
+        let (other_stack, other) = worker.prepare().unwrap();
+        assert_eq!((ticket.number, other.number), (1, 2));
+        worker.give_back(stack, &ticket);
+        let (stack, again) = worker.prepare().unwrap();
+        assert!(again == ticket);
+        worker.give_back(stack, &again);
+        worker.give_back(other_stack, &other);
+        assert_eq!(worker.free.borrow().len(), 2);
+    }
+}

@@ -544,21 +544,34 @@ static void a_socket_that_is_handed_over_is_watched_no_more(void)
     CHECK(sock_close(it.pair[1]), ==, 0);
 }
 
+static void read_shared_twice(sock_t connection, void *context)
+{
+    shared *it = context;
+    char buffer[16];
+    read_shared(connection, it);
+    CHECK(sock_read(connection, buffer, 1), ==, 1);
+    atomic_store(&it->result, sock_read(it->pair[0], buffer, sizeof buffer));
+}
+
 static void a_child_that_closes_its_copies_takes_nothing_from_the_parents_fibers(void)
 {
     shared it = { .entered = 0 };
     tcp_pair(it.pair);
-    served s = serve_on(1, read_shared, &it, 0);
+    served s = serve_on(1, read_shared_twice, &it, 0);
     int client = raw_connect(s.port);
     WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
+    WAIT_UNTIL(atomic_load(&it.result) == 1); /* so that in the child no call is inside */
     pid_t child = fork_child();
     if (child == 0) {
         CHECK(sock_close(it.pair[0]), ==, 0);
         leave_child();
     }
     CHECK(child_status(child), ==, 0);
-    CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
-    WAIT_UNTIL(atomic_load(&it.result) == 1);
+    CHECK(is_watched(sock_fd(it.pair[0])), ==, true);
+    raw_send(client, "g", 1);
+    CHECK(sock_write(it.pair[1], "yz", 2), ==, 2);
+    WAIT_UNTIL(atomic_load(&it.result) == 2);
     raw_close(client);
     CHECK(sock_close(s.server), ==, 0);
     close_pair(it.pair);
@@ -650,6 +663,26 @@ static void fibers_wait_for_datagrams(void)
     CHECK(sock_close(peer), ==, 0);
     CHECK(sock_close(bound), ==, 0);
     for (int i = 0; i < 3; i++) raw_close(clients[i]);
+}
+
+/* Of a refused datagram epoll tells an error, and no data. */
+static void a_refusal_reaches_a_fiber_that_waits_for_datagrams(void)
+{
+    shared it = { .entered = 0 };
+    sock_t bound = sock_udp_bind(own_loopback(), "0", NULL);
+    CHECK(bound, >, 0);
+    it.pair[0] = sock_udp_open(own_loopback(), port_text(port_of(bound)), NULL);
+    CHECK(it.pair[0], >, 0);
+    CHECK(sock_close(bound), ==, 0);
+    served s = serve_on(1, read_shared, &it, 0);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    CHECK(sock_write(it.pair[0], "x", 1), ==, 1);
+    WAIT_UNTIL(atomic_load(&it.result) != 0);
+    CHECK(atomic_load(&it.result), ==, SOCK_ECONNREFUSED);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(sock_close(it.pair[0]), ==, 0);
 }
 
 /* A byte that goes round and round between the two ends of a connection: the relay has something to do at any time. */
@@ -890,6 +923,22 @@ static void what_is_there_is_delivered_after_the_deadline(void)
     WAIT_UNTIL(atomic_load(&read) == 1);
     raw_send(client, "b", 1);
     WAIT_UNTIL(atomic_load(&read) == 2);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void a_fiber_that_waits_again_and_again_needs_no_more_memory(void)
+{
+    enum { WAITS = 8000 };
+    if (under_memcheck()) skip("the checker's own memory would be measured");
+    served s = serve_on(1, echo_byte_by_byte, NULL, 0);
+    int client = raw_connect(s.port);
+    int64_t before = 0;
+    for (int i = 0; i < WAITS; i++) {
+        if (i == WAITS / 10) before = resident_kib();
+        raw_echoes(client, "x");
+    }
+    CHECK(resident_kib() - before, <, 128);
     raw_close(client);
     CHECK(sock_close(s.server), ==, 0);
 }
@@ -1251,6 +1300,7 @@ static const test_case cases[] = {
     CASE(every_way_of_reading_hears_of_new_data),
     CASE(what_is_there_is_delivered_after_the_deadline),
     CASE(a_short_wait_after_a_long_one_ends_in_time),
+    CASE(a_fiber_that_waits_again_and_again_needs_no_more_memory),
     CASE(a_burst_is_read_byte_by_byte),
     CASE(lines_come_through_whatever_the_size_of_the_bursts),
     CASE(connections_are_shared_among_the_workers),
@@ -1260,6 +1310,7 @@ static const test_case cases[] = {
     CASE(a_child_that_closes_its_copies_takes_nothing_from_the_parents_fibers),
     CASE(a_child_may_have_fibers_of_its_own),
     CASE(fibers_wait_for_datagrams),
+    CASE(a_refusal_reaches_a_fiber_that_waits_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(calls_that_never_wait_let_others_run),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
