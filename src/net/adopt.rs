@@ -43,12 +43,10 @@ pub fn adopt(socket: RawFd) -> Result<Handle> {
         place.adopted_inheritable.store(inheritable, Ordering::Relaxed);
         let mut details = place.details();
         details.inherited = Inherited { kind: connections, ..Inherited::default() };
-        if !packets {
-            details.peer = system::peer_address(socket).ok().map(Address::unmapped);
-        }
-        drop(details);
-        if packets && !accepting {
+        if packets {
             joined::adopt(place, socket);
+        } else {
+            details.peer = system::peer_address(socket).ok().map(Address::unmapped);
         }
     })?;
     if inheritable {

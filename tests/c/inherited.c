@@ -92,6 +92,13 @@ static void what_is_for_others_is_left_alone(void)
         if (grandchild == 0) {
             /* The variables came along, but name the parent. */
             CHECK(sock_inherited(got, 2), ==, 0);
+            /* What is passed to this process has nothing to do with what the parent got. */
+            uint16_t other;
+            int own = raw_listen(&other);
+            CHECK(sock_close(got[0]), ==, 0);
+            pass(&own, 1, NULL, NULL);
+            CHECK(sock_inherited(got, 2), ==, 1);
+            CHECK(port_of(got[0]), ==, other);
             _exit(0);
         }
         CHECK(child_status(grandchild), ==, 0);
@@ -104,7 +111,7 @@ static void what_is_for_others_is_left_alone(void)
 
 static void numbers_that_are_none_are_refused(void)
 {
-    static const char *const numbers[] = {"", "x", "-1", "1x", "99999999999", " 1", "2147483647"};
+    static const char *const numbers[] = {"", "x", "-1", "1x", "99999999999", " 1", "2147483647", "2147483645"};
     uint16_t port;
     int fd = raw_listen(&port);
     pid_t child = fork_child();
@@ -118,6 +125,9 @@ static void numbers_that_are_none_are_refused(void)
         }
         pass(&fd, 1, NULL, "0");
         CHECK(sock_inherited(got, 1), ==, 0);
+        pass(&fd, 1, NULL, "2147483644"); /* up to the greatest number of a descriptor */
+        CHECK(sock_inherited(got, 1), ==, 2147483644);
+        CHECK(sock_close(got[0]), ==, 0);
         _exit(0);
     }
     CHECK(child_status(child), ==, 0);

@@ -723,6 +723,31 @@ static void a_socket_that_cannot_be_looked_at_is_not_adopted(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+static void a_passed_socket_that_cannot_be_looked_at_is_looked_at_again(void)
+{
+    uint16_t port;
+    sock_t got = 7;
+    int listener = raw_listen(&port);
+    pid_t child = fork_child();
+    if (child == 0) {
+        char pid[16];
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
+        CHECK(dup2(listener, 3), ==, 3);
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        fail_once("getsockopt", ENOBUFS);
+        CHECK(sock_inherited(&got, 1), ==, SOCK_ENOMEM);
+        disarm();
+        CHECK(got, ==, 7);
+        CHECK(sock_inherited(&got, 1), ==, 1);
+        CHECK(port_of(got), ==, port);
+        CHECK(sock_close(got), ==, 0);
+        _exit(0);
+    }
+    CHECK(child_status(child), ==, 0);
+    raw_close(listener);
+}
+
 static void a_full_epoll_is_a_limit(void)
 {
     sock_t pair[2], poller = sock_poller();
@@ -921,6 +946,7 @@ static const test_case cases[] = {
     CASE(a_refusal_after_a_full_batch_is_kept),
     CASE(an_abort_that_fails_closes_all_the_same),
     CASE(a_socket_that_cannot_be_looked_at_is_not_adopted),
+    CASE(a_passed_socket_that_cannot_be_looked_at_is_looked_at_again),
     CASE(a_full_epoll_is_a_limit),
     CASE(without_an_eventfd_a_wait_does_not_spin),
     CASE(a_fiber_that_cannot_wait_says_so),
