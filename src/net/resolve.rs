@@ -275,6 +275,7 @@ mod tests {
             assert_eq!(error.code, expected, "{code}");
             let said = names::resolver_text(code).to_str().unwrap();
             assert!(error.to_string().contains(said), "{error}");
+            assert_eq!(error.to_string().contains(", error "), errno != 0, "{error}");
             assert_eq!(error.errno, errno);
         }
     }
