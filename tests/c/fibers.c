@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -431,7 +432,7 @@ enum { WORKERS = 3 };
 static void count_for_the_worker(sock_t connection, void *context)
 {
     share *shares = context;
-    int worker = gettid(), i = 0;
+    int worker = (int)syscall(SYS_gettid), i = 0;
     for (int free = 0; !atomic_compare_exchange_strong(&shares[i].worker, &free, worker) && free != worker; free = 0) i++;
     atomic_fetch_add(&shares[i].connections, 1);
     echo_handler(connection, NULL);

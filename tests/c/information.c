@@ -184,6 +184,21 @@ static void a_logger_is_called_with_its_context_until_it_is_removed(void)
     CHECK(atomic_load(&book.broken) + atomic_load(&second.broken), ==, 0);
 }
 
+static void what_would_block_is_not_logged(void)
+{
+    log_book book = { 0 };
+    sock_t pair[2];
+    char byte;
+    unix_pair(pair);
+    CHECK(sock_set_logger(write_down, &book), ==, 0);
+    CHECK(sock_try_read(pair[0], &byte, 1), ==, SOCK_EAGAIN);
+    CHECK(atomic_load(&book.messages), ==, 0);
+    CHECK(sock_close(3), ==, SOCK_EHANDLE);
+    CHECK(atomic_load(&book.messages), ==, 1);
+    CHECK(sock_set_logger(NULL, NULL), ==, 0);
+    close_pair(pair);
+}
+
 /* A logger may use the library, and may replace itself. */
 static void log_and_use(int level, const char *message, void *context_pointer)
 {
@@ -264,6 +279,7 @@ static const test_case cases[] = {
     CASE(the_size_is_checked_and_an_older_struct_is_respected),
     CASE(the_version_is_told),
     CASE(a_logger_is_called_with_its_context_until_it_is_removed),
+    CASE(what_would_block_is_not_logged),
     CASE(a_logger_may_call_the_library),
     CASE(a_failure_inside_the_logger_stays_there),
     CASE(loggers_may_be_exchanged_while_others_log),
