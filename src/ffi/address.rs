@@ -74,7 +74,8 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
     }) as c_int
 }
 
-/// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, `unix:@NAME`, `unix:` (unnamed).
+/// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, "unix:@x" (abstract), `unix:`
+/// (unnamed).
 ///
 /// The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
 /// an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.

@@ -40,6 +40,10 @@ for compiler in g++ clang++; do
     has "$compiler" || continue
     check "$compiler without exceptions and run-time types" compiles "$compiler" c++17 -fno-exceptions -fno-rtti
     check "$compiler without stdio" compiles "$compiler" c++17 -DSOCK_NO_STDIO
+    case $compiler in
+    g++) check "$compiler at its pickiest" compiles g++ c++17 -Wold-style-cast -Wuseless-cast -Weffc++ ;;
+    *) check "$compiler at its pickiest" compiles clang++ c++17 -Wold-style-cast -Wdocumentation -Wdocumentation-unknown-command ;;
+    esac
 done
 
 two_units_make_one_program() {

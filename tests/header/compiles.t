@@ -73,10 +73,24 @@ language() { # SUFFIX COMPILERS STANDARDS
     done
 }
 
+# What programs ask for beyond the usual: they would be told of the header's lines where -I finds it.
+picky() { # COMPILER SUFFIX STANDARD FLAGS...
+    if has "$1"; then
+        check "$1 at its pickiest" compile_all "$@" -Wall -Wextra -Wpedantic -Werror -Wsign-conversion -Wcast-qual -Wundef -Wredundant-decls
+    else
+        skip_case "$1 at its pickiest" "$1 is not installed"
+    fi
+}
+
 rejects_wrong_format() { ! gcc -Wall -Werror -Iinclude -c -o /dev/null "$folder/format.c" 2>/dev/null; }
 
 language c 'gcc clang' 'c99 gnu99 c11 c17 c2x'
 language cc 'g++ clang++' 'c++11 c++14 c++17 c++20'
+documented='-Wdocumentation -Wdocumentation-unknown-command'
+picky gcc c c99 -Wc++-compat -Wbad-function-cast -Wstrict-prototypes -Wdeclaration-after-statement
+picky clang c c99 $documented
+picky g++ cc c++11 -Wold-style-cast -Wuseless-cast -Wzero-as-null-pointer-constant -Weffc++
+picky clang++ cc c++11 -Wold-style-cast -Wzero-as-null-pointer-constant $documented
 if has tcc; then
     check 'tcc -std=c99' compile_all tcc c c99 -Wall -Werror
     check 'tcc -std=c11' compile_all tcc c c11 -Wall -Werror
