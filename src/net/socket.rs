@@ -347,9 +347,11 @@ impl Pinned {
         errno.into()
     }
 
-    /// As far as anybody can tell: it has no peer now, and none is remembered.
+    /// As far as anybody can tell: it has no peer now, none is remembered, and nothing has gone to one.
     fn was_never_connected(&self) -> bool {
-        self.socket().details().peer.is_none() && system::peer_address(self.descriptor()).is_err()
+        self.side().bytes.load(Ordering::Relaxed) == 0
+            && self.socket().details().peer.is_none()
+            && system::peer_address(self.descriptor()).is_err()
     }
 
     /// Counts received bytes, of which none are the end of the stream, and returns how many. The caller has the turn to read.

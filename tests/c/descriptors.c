@@ -505,6 +505,26 @@ static void an_adopted_socket_that_was_never_connected_says_so(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+/* The end of a connection that was made behind the library's back is told as that of any other. */
+static void an_adopted_socket_may_be_connected_later(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port), fd = socket(AF_INET, SOCK_STREAM, 0);
+    sock_t s = sock_from_fd(fd);
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    CHECK(s, >, 0);
+    CHECK(connect(fd, (struct sockaddr *)&to, sizeof to), ==, 0);
+    raw_close(raw_accept(listener));
+    char byte;
+    CHECK(sock_read(s, &byte, 1), ==, 0);
+    CHECK(sock_write(s, "x", 1), ==, 1); /* for which the peer's machine resets the connection */
+    int64_t result;
+    WAIT_UNTIL((result = sock_try_write(s, "x", 1)) < 0);
+    CHECK(result, ==, SOCK_EPIPE);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(listener);
+}
+
 static void what_is_no_socket_is_refused_and_left_alone(void)
 {
     int ends[2], file = open("/dev/null", O_RDWR);
@@ -800,6 +820,7 @@ static const test_case cases[] = {
     CASE(every_kind_of_socket_can_be_adopted),
     CASE(a_socket_of_another_family_can_be_adopted),
     CASE(an_adopted_socket_that_was_never_connected_says_so),
+    CASE(an_adopted_socket_may_be_connected_later),
     CASE(what_is_no_socket_is_refused_and_left_alone),
     CASE(no_descriptor_has_two_handles),
     CASE(a_number_that_was_closed_under_a_handle_can_be_used),
