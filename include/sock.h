@@ -1423,7 +1423,7 @@ int64_t sock_recv_batch(sock_t s,
  * groups that it has joined itself, whatever others on this machine have joined.
  *
  * @param s a UDP socket; a dual-stack one joins groups of both families
- * @param group an IPv4 or IPv6 multicast literal, the latter with or without %scope
+ * @param group an IPv4 or IPv6 multicast literal, a link-local one of the latter with or without %scope
  * @param device the name of a network interface; NULL = the group's %scope, or where the system's routes say
  * @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit (net.ipv4.igmp_max_memberships),
  *         SOCK_EUNREACH where no device is named and no route leads to the group, SOCK_EINVAL for what is no multicast
