@@ -74,7 +74,7 @@ fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> 
     }
     pinned.side().patience.miss();
     let size = buffer.len();
-    receive_when_ready(&pinned, &mut Call::new(), || size, |descriptor| system::receive(descriptor, buffer, 0))
+    receive_when_ready(&pinned, &mut Call::new(), &|| size, &mut |descriptor| system::receive(descriptor, buffer, 0))
 }
 
 /// The answer to an empty buffer: 0, if the handle is good. It waits for nobody's turn.
@@ -92,6 +92,8 @@ pub fn read_some(pinned: &Pinned, call: &mut Call, buffer: &mut [u8]) -> Result<
     receive(pinned, call, || size, |descriptor| system::receive(descriptor, buffer, 0))
 }
 
+type Receive<'a> = dyn FnMut(i32) -> crate::sys::Result<usize> + 'a;
+
 /// Receives by `receive`, which then has asked for `size` bytes, waiting as long as `call` may. What comes is counted.
 #[inline]
 fn receive(
@@ -104,7 +106,7 @@ fn receive(
     socket.check_fatal()?;
     let patience = &pinned.side().patience;
     if !patience.is_new() && worker::in_fiber() {
-        return receive_in_fiber(pinned, call, size, receive);
+        return receive_in_fiber(pinned, call, &size, &mut receive);
     }
     if patience.waits_first() {
         patience.waited();
@@ -119,16 +121,12 @@ fn receive(
             Err(errno) => return Err(pinned.transfer_error(errno)),
         }
     }
-    receive_when_ready(pinned, call, size, receive)
+    receive_when_ready(pinned, call, &size, &mut receive)
 }
 
+/// The slow way is there once, whatever receives.
 #[inline(never)]
-fn receive_when_ready(
-    pinned: &Pinned,
-    call: &mut Call,
-    size: impl Fn() -> usize,
-    mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
-) -> Result<usize> {
+fn receive_when_ready(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, receive: &mut Receive) -> Result<usize> {
     if worker::in_fiber() {
         return receive_in_fiber(pinned, call, size, receive);
     }
@@ -149,12 +147,7 @@ fn receive_when_ready(
 }
 
 /// The same in a fiber. Its worker hears when data comes: after a read that emptied the socket the next one waits for that first.
-fn receive_in_fiber(
-    pinned: &Pinned,
-    call: &mut Call,
-    size: impl Fn() -> usize,
-    mut receive: impl FnMut(i32) -> crate::sys::Result<usize>,
-) -> Result<usize> {
+fn receive_in_fiber(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, receive: &mut Receive) -> Result<usize> {
     let (socket, side) = (pinned.socket(), pinned.side());
     let mut refused = None;
     loop {
