@@ -41,6 +41,7 @@ pub fn adopt(socket: RawFd) -> Result<Handle> {
         }
         place.adopted_blocking.store(blocking, Ordering::Relaxed);
         place.adopted_inheritable.store(inheritable, Ordering::Relaxed);
+        place.lingers.store(true, Ordering::Relaxed);
         let mut details = place.details();
         details.inherited = Inherited { kind: connections, ..Inherited::default() };
         if packets {

@@ -43,11 +43,34 @@ pub fn close(handle: Handle) -> Result<()> {
     registry::close(handle, |closer| {
         farewell(closer);
         stopped = server::take(closer);
+        linger(closer);
     })?;
     match stopped {
         Some(server) => server.stop(0).map(drop),
         None => Ok(()),
     }
+}
+
+/// Milliseconds between looks at what the peer has confirmed, of which nothing tells.
+pub const LOOK: i64 = 10;
+
+/// Waits for unsent data where SOCK_OPT_LINGER_MS asks for it. close(2) would keep whoever leaves the handle last: another call, or a
+/// worker with all its fibers.
+#[inline(never)]
+pub fn linger(closer: &Pinned) {
+    let (socket, descriptor) = (closer.socket(), closer.descriptor());
+    if !socket.lingers.load(Ordering::Relaxed) || closer.is_inherited() {
+        return;
+    }
+    let Ok(Some(seconds @ 1..)) = option::linger(descriptor) else { return };
+    closer.alarm();
+    let end = wait::after(clock::now(), i64::from(seconds) * 1000);
+    let waits = || {
+        let lives = option::tcp_info(descriptor).is_ok_and(|info| !info.closed);
+        lives && clock::now() < end && system::unsent(descriptor).is_ok_and(|bytes| bytes > 0)
+    };
+    while waits() && wait::sleep_until(end.min(wait::after(clock::now(), LOOK))).is_ok() {}
+    let _ = option::set_linger(descriptor, None);
 }
 
 /// Closes with a reset.

@@ -40,6 +40,7 @@ pub fn set(handle: Handle, option: i32, value: i64) -> Result<()> {
         LINGER_MS => {
             let milliseconds = within(value, -1..=i64::MAX)?;
             let seconds = (milliseconds / 1000 + i64::from(milliseconds % 1000 > 0)).min(i32::MAX.into());
+            pinned.socket().lingers.store(true, Ordering::Relaxed);
             Ok(option::set_linger(socket, (milliseconds >= 0).then_some(seconds as i32))?)
         }
         SEND_BUFFER => set_number(&pinned, option::SEND_BUFFER, within(value, 0..=i32::MAX.into())?),

@@ -68,6 +68,8 @@ pub struct Socket {
     pub adopted_inheritable: AtomicBool,
     /// A stream that no error has ended: `kind` and `fatal` at one look.
     flows: AtomicBool,
+    /// SO_LINGER may be set.
+    pub lingers: AtomicBool,
     /// The error that ended the connection, once a call has reported it; 0: none.
     fatal: AtomicI32,
     /// An error that a batch of datagrams met after some of them: the next call reports it. 0: none.
@@ -120,6 +122,7 @@ impl Socket {
             mode_changed: AtomicBool::new(false),
             adopted_inheritable: AtomicBool::new(false),
             flows: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
             fatal: AtomicI32::new(0),
             unreported: AtomicI32::new(0),
             arrival: AtomicU8::new(0),
@@ -140,6 +143,7 @@ impl Socket {
         self.adopted_blocking.store(false, Ordering::Relaxed);
         self.mode_changed.store(false, Ordering::Relaxed);
         self.adopted_inheritable.store(false, Ordering::Relaxed);
+        self.lingers.store(false, Ordering::Relaxed);
         self.fatal.store(0, Ordering::Relaxed);
         self.unreported.store(0, Ordering::Relaxed);
         self.arrival.store(0, Ordering::Relaxed);

@@ -89,6 +89,62 @@ static void close_ends_a_lingering_close(make_pair make)
 }
 OVER_BOTH(close_ends_a_lingering_close)
 
+/* SO_LINGER makes close(2) wait in whoever calls it: that has to be the closer, and not the reader that it wakes. */
+static void a_reader_is_woken_though_the_closer_lingers(void)
+{
+    int64_t woke[TRIES];
+    for (int try = 0; try < TRIES; try++) {
+        sock_t s;
+        int peer;
+        char byte;
+        call reader;
+        tcp_with_raw_peer(&s, &peer);
+        CHECK(fill(s), >, 0);
+        CHECK(sock_set_option(s, SOCK_OPT_LINGER_MS, 1000), ==, 0);
+        start_reader(&reader, s, &byte);
+        int64_t began = now_us();
+        CHECK(sock_close(s), ==, 0);
+        CHECK(now_us() - began, >=, 1000000);
+        CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+        woke[try] = call_ended_after_us(&reader, began);
+        raw_close(peer);
+    }
+    if (!under_memcheck()) CHECK(median(woke, TRIES), <, LIMIT_US);
+}
+
+static void *drain_later(void *peer)
+{
+    sleep_ms(50);
+    return (void *)(intptr_t)raw_drain(*(int *)peer);
+}
+
+static void *reset_later(void *peer)
+{
+    sleep_ms(50);
+    raw_reset(*(int *)peer);
+    return NULL;
+}
+
+static void lingering_ends_when_the_peer_has_everything_or_is_gone(void)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        sock_t s;
+        int peer;
+        tcp_with_raw_peer(&s, &peer);
+        int64_t written = fill(s);
+        CHECK(sock_set_option(s, SOCK_OPT_LINGER_MS, 60000), ==, 0);
+        pthread_t other = start_thread(gone ? reset_later : drain_later, &peer);
+        int64_t began = now_ms();
+        CHECK(sock_close(s), ==, 0);
+        CHECK(now_ms() - began, >=, 40);
+        CHECK(now_ms() - began, <, 30000);
+        void *drained = join_thread(other);
+        if (gone) continue;
+        CHECK((intptr_t)drained, ==, written);
+        raw_close(peer);
+    }
+}
+
 static void close_ends_all_of_eight_accepts(void)
 {
     enum { THREADS = 8 };
@@ -224,6 +280,8 @@ static const test_case cases[] = {
     CASE(close_ends_a_blocked_accept),
     CASE(close_ends_a_blocked_unix_accept),
     BOTH_CASES(close_ends_a_lingering_close),
+    CASE(a_reader_is_woken_though_the_closer_lingers),
+    CASE(lingering_ends_when_the_peer_has_everything_or_is_gone),
     CASE(close_ends_all_of_eight_accepts),
     BOTH_CASES(close_ends_calls_that_wait_for_their_turn),
     BOTH_CASES(a_cut_write_counts_exactly_what_was_sent),

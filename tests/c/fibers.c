@@ -879,6 +879,40 @@ static void calls_that_never_wait_let_others_run(void)
     context(NULL);
 }
 
+/* SO_LINGER makes close(2) wait, which in a fiber would hold up its worker. */
+static atomic_int lingering, lingered;
+
+static void linger_or_echo(sock_t connection, void *context)
+{
+    char which;
+    CHECK(sock_read_exact(connection, &which, 1), ==, 1);
+    if (which == 'e') {
+        echo_handler(connection, context);
+        return;
+    }
+    CHECK(fill(connection), >, 0);
+    CHECK(sock_set_option(connection, SOCK_OPT_LINGER_MS, 2000), ==, 0);
+    atomic_store(&lingering, 1);
+    CHECK(sock_close(connection), ==, 0);
+    atomic_store(&lingered, 1);
+}
+
+static void a_lingering_close_lets_others_run(void)
+{
+    served s = serve_on(1, linger_or_echo, NULL, 0);
+    int echo = raw_connect(s.port), other = raw_connect(s.port);
+    raw_send(echo, "e", 1);
+    raw_echoes(echo, "before");
+    raw_send(other, "l", 1);
+    WAIT_UNTIL(atomic_load(&lingering));
+    raw_echoes(echo, "meanwhile");
+    CHECK(atomic_load(&lingered), ==, 0);
+    WAIT_UNTIL(atomic_load(&lingered));
+    raw_close(echo);
+    raw_close(other);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* A read that filled its buffer may have left something there, which no news will tell of. */
 static void echo_byte_by_byte(sock_t connection, void *context)
 {
@@ -1328,6 +1362,7 @@ static const test_case cases[] = {
     CASE(a_refusal_reaches_a_fiber_that_waits_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(calls_that_never_wait_let_others_run),
+    CASE(a_lingering_close_lets_others_run),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(several_fibers_may_wait_for_stdin),

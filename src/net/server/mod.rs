@@ -338,6 +338,7 @@ impl Server {
             close::farewell(closer);
             closer.alarm();
             self.linger(closer);
+            close::linger(closer);
         });
     }
 
