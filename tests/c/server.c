@@ -299,6 +299,42 @@ static void grace_lets_handlers_end_by_themselves(void)
 
 static int64_t call_stop(call *c) { return sock_server_stop(c->socket, SOCK_FOREVER); }
 
+static atomic_bool may_end;
+
+static void answer_at_the_end(sock_t connection, void *context)
+{
+    (void)context;
+    CHECK(sock_write(connection, "a", 1), ==, 1);
+    while (!atomic_load(&may_end)) CHECK(sock_sleep(1), ==, 0);
+    CHECK(sock_write(connection, "b", 1), ==, 1);
+}
+
+/* A client that does not close is waited for until it has everything, and no longer. */
+static void a_stop_ends_soon_after_the_handlers(void)
+{
+    enum { TRIES = 5 };
+    int64_t took[TRIES];
+    for (int try = 0; try < TRIES; try++) {
+        atomic_store(&may_end, false);
+        served s = serve(answer_at_the_end, NULL);
+        int client = raw_connect(s.port);
+        char answers[2];
+        raw_receive(client, answers, 1);
+        call stop = { .run = call_stop, .socket = s.server };
+        call_start(&stop);
+        call_wait_asleep(&stop);
+        int64_t began = now_us();
+        atomic_store(&may_end, true);
+        CHECK(call_join(&stop), ==, 0);
+        took[try] = now_us() - began;
+        raw_receive(client, answers, 1);
+        CHECK(raw_drain(client), ==, 0);
+        raw_close(client);
+        CHECK(sock_close(s.server), ==, 0);
+    }
+    if (!under_memcheck()) CHECK(median(took, TRIES), <, 500000);
+}
+
 static void a_stopping_server_serves_those_it_has_and_nobody_new(void)
 {
     served s = serve(echo_handler, NULL);
@@ -1214,6 +1250,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(stopping_cancels_handlers_wherever_they_wait)                       \
     X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
     X(grace_lets_handlers_end_by_themselves)                              \
+    X(a_stop_ends_soon_after_the_handlers)                                \
     X(a_stopping_server_serves_those_it_has_and_nobody_new)               \
     X(stopping_from_a_handler_does_not_wait_for_it)                       \
     X(stopping_from_a_handler_waits_for_the_others)                       \

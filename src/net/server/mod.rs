@@ -354,13 +354,20 @@ impl Server {
             return;
         }
         let end = wait::after(clock::now(), LINGER);
+        let silence = || end.min(wait::after(clock::now(), LINGER_IN_SILENCE));
+        let mut given_up = silence();
         loop {
-            if self.is_stopping() && system::unsent(closer.descriptor()) == Ok(0) {
-                return;
+            let mut until = given_up;
+            if self.is_stopping() {
+                if system::unsent(closer.descriptor()) == Ok(0) {
+                    return;
+                }
+                until = until.min(wait::after(clock::now(), close::LOOK));
             }
-            let silence = wait::after(clock::now(), LINGER_IN_SILENCE);
-            if Call::of_closer(end.min(silence)).ready(closer).is_err() || !drop_unread(closer) {
-                return;
+            match Call::of_closer(until).ready(closer) {
+                Ok(()) if drop_unread(closer) => given_up = silence(),
+                Err(error) if error.code == Code::TimedOut && clock::now() < given_up => {}
+                _ => return,
             }
         }
     }
