@@ -15,7 +15,7 @@ llvm_tool = $(if $(LLVM_COV),$(dir $(LLVM_COV))llvm-$(1),llvm-$(1)-$(LLVM_VERSIO
 # The files whose mutants are all run, the ones that everything rests on first; of the others a share, in percent.
 MUTATED ?= gate.rs waiters.rs read_ahead.rs registry.rs slots.rs name.rs address.rs timers.rs inbox.rs stream.rs wait.rs waker.rs patience.rs \
     datagram.rs joined.rs udp.rs close.rs poller.rs race.rs connect.rs relay.rs socket.rs listen.rs scope.rs local.rs resolve.rs adopt.rs options.rs live_options.rs \
-    failure.rs error.rs information.rs log.rs
+    failure.rs error.rs information.rs log.rs worker.rs server/mod.rs server/threads.rs server/fibers.rs server/places.rs lock.rs
 MUTATED_SHARE ?= 10
 
 .PHONY: coverage coverage-build coverage-report mutants
