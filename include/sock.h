@@ -1683,7 +1683,8 @@ sock_t sock_serve(sock_t listener,
  *
  * Every wait of a canceled handler ends with SOCK_ECANCELED, on its connection, on other handles and in sock_sleep; a second later its
  * connection is closed under it. The call returns when all handlers have returned and the server's threads are gone. From
- * inside a handler of the server it does not wait for that handler: the server has stopped when it returns too.
+ * inside a handler of the server it does not wait for that handler: the server has stopped when it returns too. sock_cancel(server)
+ * does not end this call, and sock_close(server) ends the grace.
  *
  * @param server from sock_serve; stays a handle until sock_close
  * @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
