@@ -95,6 +95,36 @@ static void a_unix_peer_that_reads_no_more_ends_a_write_that_waits(void)
     }
 }
 
+typedef struct fiber_writer {
+    sock_t s;
+    atomic_llong result;
+} fiber_writer;
+
+static void write_on_a_fiber(sock_t connection, void *context)
+{
+    (void)connection;
+    fiber_writer *w = context;
+    atomic_store(&w->result, sock_write(w->s, "x", 1));
+}
+
+static void a_unix_peer_that_reads_no_more_ends_a_write_on_a_fiber(void)
+{
+    sock_t pair[2];
+    unix_pair(pair);
+    fill(pair[0]);
+    fiber_writer writer = { .s = pair[0] };
+    served place = serve_with(write_on_a_fiber, &writer, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = 1));
+    int client = raw_connect(place.port);
+    WAIT_UNTIL(server_info(place.server).active == 1);
+    sleep_ms(10); /* for the fiber to wait, which changes nothing of what is to come */
+    CHECK(sock_shutdown(pair[1], SOCK_READ), ==, 0);
+    WAIT_UNTIL(atomic_load(&writer.result) != 0);
+    CHECK(atomic_load(&writer.result), ==, SOCK_EPIPE);
+    CHECK(sock_close(place.server), ==, 0);
+    raw_close(client);
+    close_pair(pair);
+}
+
 static void after_shutting_down_reading_nothing_waits(make_pair make)
 {
     sock_t pair[2];
@@ -483,6 +513,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_second_half_close_on_a_finished_connection_changes_nothing),
     BOTH_CASES(a_half_close_ends_a_write_that_waits),
     CASE(a_unix_peer_that_reads_no_more_ends_a_write_that_waits),
+    CASE(a_unix_peer_that_reads_no_more_ends_a_write_on_a_fiber),
     BOTH_CASES(after_shutting_down_reading_nothing_waits),
     CASE(the_directions_of_a_shutdown_are_checked),
     CASE(queued_bytes_come_before_the_reset),
