@@ -257,7 +257,9 @@ impl Call {
     /// Waits until `done`, which somebody makes so who then alarms `waiters`.
     pub fn so(&mut self, pinned: &Pinned, waiters: &Waiters<Waker>, done: impl Fn() -> bool) -> Result<()> {
         let place = Place::take(pinned)?;
-        wait_with(&place.waker, waiters, NEVER, done, || self.check(pinned).map(drop)).map(drop)
+        wait_with(&place.waker, waiters, NEVER, done, || self.check(pinned).map(drop))?;
+        // A close that makes it so is a close all the same.
+        if pinned.side().gate.is_closed() { Err(Error::new(Code::Closed)) } else { Ok(()) }
     }
 
     /// Waits for the turn of a call that entered without it.
