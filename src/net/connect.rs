@@ -150,7 +150,7 @@ pub fn unix(address: &Address, options: &Options, until: i64) -> Result<OwnedFd>
             Err(errno) => return Err(errno.into()),
         }
         let now = clock::now();
-        if until != wait::NEVER && now >= until {
+        if now >= until {
             return Err(Error::with(Code::TimedOut, "timed out waiting for a place in the listener's backlog"));
         }
         wait::sleep_until(wait::after(now, pause).min(until))?;

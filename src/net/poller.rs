@@ -317,7 +317,7 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
             return Ok(0);
         }
         check(pinned.side())?;
-        if until != NEVER && clock::now() >= until {
+        if wait::has_come(until) {
             return Ok(0);
         }
     }

@@ -238,7 +238,7 @@ impl<'a> Race<'a> {
     fn run(&mut self, until: i64) -> std::result::Result<(OwnedFd, &'a Address), End> {
         let mut now = self.next_start;
         loop {
-            if until != wait::NEVER && now >= until {
+            if now >= until {
                 return Err(End::TimedOut);
             }
             if !self.waiting.is_empty() && (now >= self.next_start || self.under_way.is_empty()) {

@@ -195,7 +195,7 @@ impl Ticket {
                 Fetched::Runs => false,
             };
             let now = clock::now();
-            if until != wait::NEVER && now >= until {
+            if now >= until {
                 return Err(Error::new(Code::TimedOut));
             }
             if waits && now >= patient_until {

@@ -27,6 +27,11 @@ pub fn after(start: i64, milliseconds: i64) -> i64 {
     milliseconds.checked_mul(MILLISECOND).and_then(|span| start.checked_add(span)).unwrap_or(NEVER)
 }
 
+/// Whether a point in time has come. Of [`NEVER`] the clock need not be asked.
+pub fn has_come(time: i64) -> bool {
+    time != NEVER && clock::now() >= time
+}
+
 /// One call's view of time: its timeout runs from when it first has to wait.
 pub struct Call {
     started: i64,
@@ -370,26 +375,18 @@ impl Pinned {
     fn waits_in_vain(&self) -> bool {
         self.direction() == Direction::Write && self.side().shut.load(Ordering::SeqCst)
     }
-}
 
-/// Milliseconds after which a writer to a unix socket tries again.
-const LOOK: i64 = 100;
-
-impl Pinned {
     /// When a call that waits for readiness has to try again all the same. A unix peer that reads no more ends this writing, of which
     /// the kernel tells nobody but who sleeps in send(2).
     fn next_look(&self) -> i64 {
+        const MILLISECONDS: i64 = 100;
         let blind = self.direction() == Direction::Write && self.socket().family() == Some(Family::Unix);
-        if blind { after(clock::now(), LOOK) } else { NEVER }
+        if blind { after(clock::now(), MILLISECONDS) } else { NEVER }
     }
 }
 
 fn next_look(sides: &[&Pinned]) -> i64 {
     sides.iter().map(|pinned| pinned.next_look()).min().unwrap_or(NEVER)
-}
-
-fn has_come(time: i64) -> bool {
-    time != NEVER && clock::now() >= time
 }
 
 /// Whether the caller must wait here and nowhere else: it is a fiber, which must not block its thread, or a server's handler,
@@ -407,7 +404,7 @@ pub fn any_ready(watches: &mut [Watch], until: i64) -> Result<bool> {
         if watches.iter().any(Watch::ready) {
             return Ok(true);
         }
-        if until != NEVER && clock::now() >= until {
+        if has_come(until) {
             return Ok(false);
         }
     }
@@ -442,7 +439,7 @@ fn wait_with(
         if done() {
             break Ok(true);
         }
-        if until != NEVER && clock::now() >= until {
+        if has_come(until) {
             break Ok(false);
         }
         if let Err(error) = may_wait().and_then(|()| waker.park(&mut [], until)) {
