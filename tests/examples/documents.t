@@ -37,6 +37,9 @@ PREFIX = os.path.join(place_of_all.name, "prefix")
 # What runs in place of commands that would change the machine.
 INSTEAD = {"sudo make install": f"make install CARGO=true BUILD={place_of_all.name}/build PREFIX={PREFIX}"}
 
+# What not every machine has that runs this.
+OTHER_TOOLCHAINS = {"rustup", "musl-gcc"}
+
 # Names that begin as ours do but are the system's or the tests'.
 NOT_OURS = {"sock_try", "sock_static", "SOCK_DGRAM", "SOCK_CLOEXEC", "SOCK_LIBRARY", "SOCK_TEST_DEEP", "SOCK_TEST_SECONDS", "SOCK_TEST_SEED"}
 
@@ -176,10 +179,11 @@ def every_command_runs():
             with open(f"{place}/client.c", "w") as file:
                 file.write(next(text for text in blocks("README.md", "c") if is_program(text)))
         for script in scripts:
-            for line in script.splitlines():
+            for line in script.replace("\\\n", " ").splitlines():
                 count += 1
                 command = line.split("#")[0].strip()
-                run_command(command, place)
+                if command.split()[0] not in OTHER_TOOLCHAINS:
+                    run_command(command, place)
     assert count >= 10, count
 
 
