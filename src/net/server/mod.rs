@@ -337,14 +337,14 @@ impl Server {
         let _ = registry::close(task.connection, |closer| {
             close::farewell(closer);
             closer.alarm();
-            self.linger(closer);
+            self.see_off(closer);
             close::linger(closer);
         });
     }
 
     /// Reads and drops what the peer still sends, until its end: closing a TCP socket with data unread, or that more data comes
     /// for, would reset the connection, and what was written would be lost on its way (RFC 1122 4.2.2.13, RFC 2525 2.17).
-    fn linger(&self, closer: &Pinned) {
+    fn see_off(&self, closer: &Pinned) {
         let [read, write] = closer.sides();
         if closer.socket().kind() != Kind::Stream || read.ended.load(Ordering::Relaxed) || !drop_unread(closer) {
             return;
