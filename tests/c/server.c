@@ -609,6 +609,29 @@ static void a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer(v
     raw_close(client);
 }
 
+static void a_stop_right_behind_the_answer_loses_none_of_it(void)
+{
+    static char buffer[LONG_ANSWER];
+    served s = serve(answer_at_length, NULL);
+    int client = raw_connect(s.port), little = 4096;
+    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    raw_send(client, "x", 1);
+    WAIT_UNTIL(server_info(s.server).finished == 1);
+    call stop = { .run = call_stop, .socket = s.server };
+    call_start(&stop);
+    sock_address address;
+    WAIT_UNTIL(sock_local_address(s.listener, &address) == SOCK_EHANDLE);
+    for (int i = 0; i < 50; i++) {
+        raw_send(client, "x", 1);
+        sleep_ms(1);
+    }
+    raw_receive(client, buffer, sizeof buffer);
+    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    CHECK(call_join(&stop), ==, 0);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
 static void close_it_oneself(sock_t connection, void *context)
 {
     (void)context;
@@ -1288,6 +1311,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(a_peer_that_goes_on_sending_gets_the_answer_and_its_end)            \
     X(a_unix_connection_closes_at_once)                                   \
     X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \
+    X(a_stop_right_behind_the_answer_loses_none_of_it)                    \
     X(a_handler_may_close_its_connection)                                 \
     X(accepting_survives_running_out_of_descriptors)                      \
     X(canceling_the_listener_ends_the_server)                             \

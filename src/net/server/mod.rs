@@ -359,7 +359,8 @@ impl Server {
         loop {
             let mut until = given_up;
             if self.is_stopping() {
-                if system::unsent(closer.descriptor()) == Ok(0) {
+                // The end of the stream counts as one byte.
+                if system::unsent(closer.descriptor()).is_ok_and(|bytes| bytes <= 1) {
                     return;
                 }
                 until = until.min(wait::after(clock::now(), close::LOOK));
@@ -367,6 +368,11 @@ impl Server {
             match Call::of_closer(until).ready(closer) {
                 Ok(()) if drop_unread(closer) => given_up = silence(),
                 Err(error) if error.code == Code::TimedOut && clock::now() < given_up => {}
+                // A stop ends the wait for the peer's end, but not for what was written.
+                Err(error) if error.code == Code::Canceled && clock::now() < given_up && drop_unread(closer) => {
+                    let look = wait::after(clock::now(), close::LOOK);
+                    let _ = wait::until_so(&self.watchers, look, || false, || Ok(()));
+                }
                 _ => return,
             }
         }
