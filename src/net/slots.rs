@@ -44,14 +44,14 @@ pub struct Side {
     pub ended: AtomicBool,
     /// sock_shutdown has ended this direction.
     pub shut: AtomicBool,
-    /// Counts in twos what a worker has heard of the descriptor; odd once it has heard of an end.
-    pub stirs: AtomicU64,
-    /// `stirs` when the kernel was last known to have nothing; 0: it may have something.
+    /// Counts in twos the edges that a worker has heard of the descriptor; odd once it has heard of an end.
+    pub edges: AtomicU64,
+    /// `edges` when the kernel was last known to have nothing; 0: it may have something.
     pub empty_at: AtomicU64,
     pub waiters: Waiters<Waker>,
 }
 
-const FIRST_STIR: u64 = 2;
+const FIRST_EDGE: u64 = 2;
 
 impl Side {
     fn new() -> Side {
@@ -63,7 +63,7 @@ impl Side {
             patience: Patience::new(),
             ended: AtomicBool::new(false),
             shut: AtomicBool::new(false),
-            stirs: AtomicU64::new(FIRST_STIR),
+            edges: AtomicU64::new(FIRST_EDGE),
             empty_at: AtomicU64::new(0),
             waiters: Waiters::new(),
         }
@@ -76,16 +76,16 @@ impl Side {
         self.patience.forget();
         self.ended.store(false, Ordering::Relaxed);
         self.shut.store(false, Ordering::Relaxed);
-        self.stirs.store(FIRST_STIR, Ordering::Relaxed);
+        self.edges.store(FIRST_EDGE, Ordering::Relaxed);
         self.empty_at.store(0, Ordering::Relaxed);
     }
 
     /// The descriptor has become ready, maybe for ever: `hear` gets who waits for that.
     #[inline]
-    pub fn stir(&self, lasting: bool, hear: impl Fn(&Waker)) {
-        self.stirs.fetch_add(2, Ordering::SeqCst);
+    pub fn count_edge(&self, lasting: bool, hear: impl Fn(&Waker)) {
+        self.edges.fetch_add(2, Ordering::SeqCst);
         if lasting {
-            self.stirs.fetch_or(1, Ordering::SeqCst);
+            self.edges.fetch_or(1, Ordering::SeqCst);
         }
         self.waiters.tell(hear);
     }

@@ -151,7 +151,7 @@ fn receive_in_fiber(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, 
     let (socket, side) = (pinned.socket(), pinned.side());
     let mut refused = None;
     loop {
-        let seen = side.stirs.load(Ordering::SeqCst);
+        let seen = side.edges.load(Ordering::SeqCst);
         if seen != side.empty_at.load(Ordering::Relaxed) || refused.is_some() {
             match receive(socket.descriptor()) {
                 Ok(length) => {
@@ -174,7 +174,7 @@ fn receive_in_fiber(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, 
             return Err(error);
         }
         // Data that is already there is delivered even after the deadline or a cancel.
-        match call.stirred(pinned, seen) {
+        match call.edge(pinned, seen) {
             Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
             result => result?,
         }

@@ -138,15 +138,15 @@ impl Call {
     }
 
     fn ready_in_fiber(&mut self, pinned: &Pinned) -> Result<()> {
-        let seen = pinned.side().stirs.load(Ordering::SeqCst);
+        let seen = pinned.side().edges.load(Ordering::SeqCst);
         self.check(pinned)?;
         let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
         poll_until(&mut watch, 0)?;
-        if watch[0].ready() { Ok(()) } else { self.stirred(pinned, seen) }
+        if watch[0].ready() { Ok(()) } else { self.edge(pinned, seen) }
     }
 
-    /// Waits, in a fiber, until the descriptor has stirred since it was `seen` to have nothing.
-    pub fn stirred(&mut self, pinned: &Pinned, seen: u64) -> Result<()> {
+    /// Waits, in a fiber, for the first edge of the descriptor since it was `seen` to have nothing.
+    pub fn edge(&mut self, pinned: &Pinned, seen: u64) -> Result<()> {
         let resident = pinned.side().waiters.has_resident(worker::mark());
         let _place = if resident { None } else { Place::stay(pinned)? };
         let look = pinned.next_look();
@@ -154,12 +154,12 @@ impl Call {
             let end = self.check(pinned)?;
             // In the loop, for the worker that watches the descriptor may end.
             worker::register(pinned)?;
-            if pinned.side().stirs.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() || has_come(look) {
+            if pinned.side().edges.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() || has_come(look) {
                 return Ok(());
             }
             worker::sleep(end.min(look));
             // What came is delivered whatever else has happened, but for a close.
-            if pinned.side().stirs.load(Ordering::SeqCst) != seen && !pinned.side().gate.is_closed() {
+            if pinned.side().edges.load(Ordering::SeqCst) != seen && !pinned.side().gate.is_closed() {
                 return Ok(());
             }
         }
@@ -178,14 +178,14 @@ impl Call {
         let mut seen = [0; TWO];
         for (place, pinned) in sides.iter().take(TWO).enumerate() {
             watches[place] = Watch::new(pinned.descriptor(), pinned.events());
-            seen[place] = pinned.side().stirs.load(Ordering::SeqCst);
+            seen[place] = pinned.side().edges.load(Ordering::SeqCst);
         }
         let count = sides.len().min(TWO);
         if worker::in_fiber() {
             poll_until(&mut watches[..count], 0)?;
             // Where something is always ready, nothing else would notice a close, or let others go on.
             let ready = watches.iter().any(Watch::ready);
-            return if ready { self.breathe(concerns) } else { self.any_stirred(sides, &seen[..count], concerns) };
+            return if ready { self.breathe(concerns) } else { self.any_edge(sides, &seen[..count], concerns) };
         }
         let in_vain = || sides.iter().any(|pinned| pinned.waits_in_vain());
         self.until_ready(sides, concerns, &mut watches[..count], next_look(sides), in_vain)
@@ -232,7 +232,7 @@ impl Call {
         }
     }
 
-    fn any_stirred(&mut self, sides: &[&Pinned], seen: &[u64], concerns: &[&Pinned]) -> Result<()> {
+    fn any_edge(&mut self, sides: &[&Pinned], seen: &[u64], concerns: &[&Pinned]) -> Result<()> {
         let waker = Waker::current()?;
         let _places = Places::take(&waker, concerns)?;
         let look = next_look(sides);
@@ -240,7 +240,7 @@ impl Call {
             let end = self.check_all(sides, concerns)?;
             sides.iter().try_for_each(|pinned| worker::register(pinned))?;
             let news =
-                |(pinned, seen): (&&Pinned, &u64)| pinned.side().stirs.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();
+                |(pinned, seen): (&&Pinned, &u64)| pinned.side().edges.load(Ordering::SeqCst) != *seen || pinned.waits_in_vain();
             if sides.iter().zip(seen).any(news) || has_come(look) {
                 return Ok(());
             }

@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
 const WAKE: u64 = u64::MAX;
-pub const DOOR: u64 = u64::MAX - 1;
-const ODD: u64 = u64::MAX - 2;
+pub const LISTENER: u64 = u64::MAX - 1;
+const BARE: u64 = u64::MAX - 2;
 /// How many events are taken from the kernel at once.
 const BATCH: usize = 256;
 /// The number in the inbox that stands for whom the worker works for; fibers have greater ones.
@@ -68,11 +68,11 @@ impl Reactor {
     }
 
     /// Watches the descriptor that connections come from, until it is watched no more.
-    pub fn watch_door(&self, descriptor: RawFd) -> Result<()> {
-        epoll::add(self.epoll.as_raw_fd(), descriptor, epoll::IN | epoll::EXCLUSIVE, DOOR).map_err(watch_error)
+    pub fn watch_listener(&self, descriptor: RawFd) -> Result<()> {
+        epoll::add(self.epoll.as_raw_fd(), descriptor, epoll::IN | epoll::EXCLUSIVE, LISTENER).map_err(watch_error)
     }
 
-    pub fn leave_door(&self, descriptor: RawFd) {
+    pub fn leave_listener(&self, descriptor: RawFd) {
         let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
     }
 
@@ -121,8 +121,8 @@ impl Wake for Ticket {
 pub trait Host {
     /// Somebody woke the host, or its time has come.
     fn woken(&self);
-    /// The door has something.
-    fn door(&self);
+    /// The listener has connections.
+    fn connections(&self);
     /// Whether the worker may end when its last fiber has.
     fn is_over(&self) -> bool;
 }
@@ -162,7 +162,7 @@ pub struct Worker {
     /// When to look at which fiber; each has one entry at most.
     timers: RefCell<Timers>,
     stacks: RefCell<Stacks>,
-    odd: RefCell<Option<Odd>>,
+    bare: RefCell<Option<Bare>>,
     running: Cell<usize>,
 }
 
@@ -185,7 +185,7 @@ impl Place {
 
 /// Descriptors without a handle that fibers wait for, in an epoll set of their own: in the other, one that is registered there
 /// already would stand in the way.
-struct Odd {
+struct Bare {
     epoll: OwnedFd,
     waits: HashMap<RawFd, Vec<(u32, u32)>, BuildHasherDefault<DefaultHasher>>,
 }
@@ -234,13 +234,13 @@ pub fn sleep(until: i64) {
 pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
     let Some((worker, number)) = current() else { return Ok(()) };
     if !watches.is_empty() {
-        worker.watch_odd(watches, number)?;
+        worker.watch_bare(watches, number)?;
     }
     worker.sleep(number, until);
     if watches.is_empty() {
         return Ok(());
     }
-    worker.leave_odd(watches, number);
+    worker.leave_bare(watches, number);
     match poll::poll(watches, Some(0)) {
         Ok(_) => Ok(()),
         Err(Errno::EINTR | Errno::EAGAIN) => {
@@ -298,7 +298,7 @@ impl Worker {
             ready: RefCell::default(),
             timers: RefCell::new(timers),
             stacks: RefCell::new(Stacks::new(stack_size)),
-            odd: RefCell::default(),
+            bare: RefCell::default(),
             running: Cell::new(0),
         })?)
     }
@@ -474,29 +474,29 @@ impl Worker {
         for happening in &happenings[..count] {
             match happening.number() {
                 WAKE => {}
-                DOOR => host.door(),
-                ODD => self.take_odd(),
-                handle => self.happened(handle as Handle, happening.ready()),
+                LISTENER => host.connections(),
+                BARE => self.take_bare(),
+                handle => self.dispatch(handle as Handle, happening.ready()),
             }
         }
     }
 
     /// Something has happened on a registered socket. An end, or urgent data, stays: from then on no short read means that nothing
     /// is left.
-    fn happened(&self, handle: Handle, events: u32) {
+    fn dispatch(&self, handle: Handle, events: u32) {
         let Some([read, write]) = registry::sides_of(handle) else { return };
         let broken = events & (epoll::HANGUP | epoll::ERROR) != 0;
         let lasting = broken || events & (epoll::PEER_CLOSED | epoll::PRIORITY) != 0;
         if lasting || events & epoll::IN != 0 {
-            read.stir(lasting, |waker| self.hear(waker));
+            read.count_edge(lasting, |waker| self.notify(waker));
         }
         if broken || events & epoll::OUT != 0 {
-            write.stir(broken, |waker| self.hear(waker));
+            write.count_edge(broken, |waker| self.notify(waker));
         }
     }
 
     /// Somebody waits for what has happened. A thread polls the descriptor itself.
-    fn hear(&self, waker: &Waker) {
+    fn notify(&self, waker: &Waker) {
         match waker {
             Waker::Fiber(ticket) if ticket.is_of(&self.reactor) => self.list(ticket.number),
             Waker::Fiber(ticket) => ticket.wake(),
@@ -533,42 +533,42 @@ impl Worker {
 
     // ---- descriptors without a handle ----
 
-    fn watch_odd(&self, watches: &[Watch], number: u32) -> Result<()> {
-        let mut odd = self.odd.borrow_mut();
-        if odd.is_none() {
+    fn watch_bare(&self, watches: &[Watch], number: u32) -> Result<()> {
+        let mut bare = self.bare.borrow_mut();
+        if bare.is_none() {
             let epoll = epoll::create()?;
-            epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, ODD).map_err(watch_error)?;
-            *odd = Some(Odd { epoll, waits: HashMap::default() });
+            epoll::add(self.reactor.epoll.as_raw_fd(), epoll.as_raw_fd(), epoll::IN, BARE).map_err(watch_error)?;
+            *bare = Some(Bare { epoll, waits: HashMap::default() });
         }
-        let Some(odd) = odd.as_mut() else { return Ok(()) };
+        let Some(bare) = bare.as_mut() else { return Ok(()) };
         for (done, watch) in watches.iter().enumerate() {
-            if let Err(errno) = odd.add(watch.descriptor(), number, watch.events() as u16 as u32) {
-                watches[..=done].iter().for_each(|watch| odd.remove(watch.descriptor(), number));
+            if let Err(errno) = bare.add(watch.descriptor(), number, watch.events() as u16 as u32) {
+                watches[..=done].iter().for_each(|watch| bare.remove(watch.descriptor(), number));
                 return Err(watch_error(errno));
             }
         }
         Ok(())
     }
 
-    fn leave_odd(&self, watches: &[Watch], number: u32) {
-        if let Some(odd) = self.odd.borrow_mut().as_mut() {
-            watches.iter().for_each(|watch| odd.remove(watch.descriptor(), number));
+    fn leave_bare(&self, watches: &[Watch], number: u32) {
+        if let Some(bare) = self.bare.borrow_mut().as_mut() {
+            watches.iter().for_each(|watch| bare.remove(watch.descriptor(), number));
         }
     }
 
-    fn take_odd(&self) {
-        let odd = self.odd.borrow();
-        let Some(odd) = odd.as_ref() else { return };
+    fn take_bare(&self) {
+        let bare = self.bare.borrow();
+        let Some(bare) = bare.as_ref() else { return };
         let mut happenings = [Happening::EMPTY; 64];
-        let count = epoll::wait(odd.epoll.as_raw_fd(), &mut happenings, Some(0)).unwrap_or(0);
+        let count = epoll::wait(bare.epoll.as_raw_fd(), &mut happenings, Some(0)).unwrap_or(0);
         for happening in &happenings[..count] {
-            let waits = odd.waits.get(&(happening.number() as RawFd));
+            let waits = bare.waits.get(&(happening.number() as RawFd));
             waits.into_iter().flatten().for_each(|(number, _)| self.list(*number));
         }
     }
 }
 
-impl Odd {
+impl Bare {
     fn add(&mut self, descriptor: RawFd, number: u32, events: u32) -> crate::sys::Result<()> {
         if descriptor < 0 {
             return Ok(());

@@ -26,7 +26,7 @@ const MOST_AT_ONCE: u32 = 64;
 const UNEVEN: usize = 4;
 
 /// One worker, as the others see it.
-pub struct Desk {
+pub struct Mailbox {
     reactor: Shared<Reactor>,
     arrivals: Mutex<Arrivals>,
 }
@@ -43,17 +43,17 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     let count = if options.workers > 0 { options.workers } else { thread::cpus() };
     let stack = if options.stack_size > 0 { options.stack_size } else { STACK };
     let listener = registry::pin(server.listener, Direction::Read)?;
-    let mut desks = Vec::new();
+    let mut mailboxes = Vec::new();
     let mut scopes = Vec::new();
-    desks.try_reserve_exact(count)?;
+    mailboxes.try_reserve_exact(count)?;
     scopes.try_reserve_exact(count)?;
     for _ in 0..count {
         let reactor = Reactor::new()?;
         scopes.push(Shared::new(Scope::of_fiber(0, Ticket::new(&reactor, HOST)))?);
-        desks.push(Desk { reactor, arrivals: Mutex::default() });
+        mailboxes.push(Mailbox { reactor, arrivals: Mutex::default() });
     }
     let _ = server.acceptors.set(scopes);
-    let _ = server.desks.set(desks);
+    let _ = server.mailboxes.set(mailboxes);
     server.tasks().accepting = count;
     let mut started = 0;
     let mut failure = None;
@@ -74,8 +74,8 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     drop(listener);
     if let Some(error) = failure {
         // Fewer workers than were asked for do as well.
-        for desk in server.desks.get().into_iter().flatten().skip(started) {
-            server.close_desk(desk);
+        for mailbox in server.mailboxes.get().into_iter().flatten().skip(started) {
+            server.close_mailbox(mailbox);
         }
         if started == 0 {
             return Err(error);
@@ -88,12 +88,12 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
 
 /// A worker's thread.
 fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
-    let Some(desk) = server.desks.get().and_then(|desks| desks.get(number)) else { return };
-    let Ok(worker) = Worker::new(desk.reactor.clone(), stack) else {
+    let Some(mailbox) = server.mailboxes.get().and_then(|mailboxes| mailboxes.get(number)) else { return };
+    let Ok(worker) = Worker::new(mailbox.reactor.clone(), stack) else {
         drop(listener);
-        return server.worker_lost(desk);
+        return server.worker_lost(mailbox);
     };
-    let door = Door {
+    let acceptor = Acceptor {
         server: server.clone(),
         worker: worker.clone(),
         number,
@@ -104,24 +104,24 @@ fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
         lost: Cell::new(0),
         waiting: RefCell::default(),
     };
-    door.begin();
-    if !Worker::run(&worker, &door) {
+    acceptor.begin();
+    if !Worker::run(&worker, &acceptor) {
         // A forked child, whose handler should have called _exit: what is here belongs to the parent.
-        std::mem::forget((door, worker, server));
+        std::mem::forget((acceptor, worker, server));
     }
 }
 
 impl Server {
     /// A worker could not begin. The others do as well; without any the server has failed.
-    fn worker_lost(&self, desk: &Desk) {
-        self.close_desk(desk);
+    fn worker_lost(&self, mailbox: &Mailbox) {
+        self.close_mailbox(mailbox);
         self.acceptors_left(1);
     }
 
     /// Nobody will come for the connections that others have laid here.
-    fn close_desk(&self, desk: &Desk) {
+    fn close_mailbox(&self, mailbox: &Mailbox) {
         let arrived = {
-            let mut arrivals = lock(&desk.arrivals);
+            let mut arrivals = lock(&mailbox.arrivals);
             arrivals.closed = true;
             std::mem::take(&mut arrivals.waiting)
         };
@@ -130,7 +130,7 @@ impl Server {
 }
 
 /// Where a worker's connections come in.
-struct Door {
+struct Acceptor {
     server: Shared<Server>,
     worker: Shared<Worker>,
     number: usize,
@@ -148,7 +148,7 @@ struct Door {
     waiting: RefCell<VecDeque<Handle>>,
 }
 
-impl Host for Door {
+impl Host for Acceptor {
     fn woken(&self) {
         if let Err(error) = self.take_arrivals() {
             self.fail(&error);
@@ -161,9 +161,9 @@ impl Host for Door {
         }
     }
 
-    fn door(&self) {
+    fn connections(&self) {
         for _ in 0..self.quota.get() {
-            // A server that is being stopped may hear of a connection before it hears that it is to shut the door.
+            // A server that is being stopped may hear of a connection before it hears that it is to accept no more.
             if self.listener.borrow().is_none() || self.server.is_stopping() {
                 return;
             }
@@ -204,19 +204,19 @@ impl Host for Door {
         if self.listener.borrow().is_some() || !self.waiting.borrow().is_empty() {
             return false;
         }
-        let mut arrivals = lock(&self.desk().arrivals);
+        let mut arrivals = lock(&self.mailbox().arrivals);
         arrivals.closed = arrivals.waiting.is_empty();
         arrivals.closed
     }
 }
 
-impl Door {
-    fn desks(&self) -> &[Desk] {
-        self.server.desks.get().map_or(&[], Vec::as_slice)
+impl Acceptor {
+    fn mailboxes(&self) -> &[Mailbox] {
+        self.server.mailboxes.get().map_or(&[], Vec::as_slice)
     }
 
-    fn desk(&self) -> &Desk {
-        &self.desks()[self.number]
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailboxes()[self.number]
     }
 
     /// Begins to accept, and to hear when the listener is closed or canceled.
@@ -243,7 +243,7 @@ impl Door {
     fn open(&self) {
         let listener = self.listener.borrow();
         let Some(listener) = listener.as_ref().filter(|_| !self.open.get()) else { return };
-        match self.worker.reactor().watch_door(listener.descriptor()) {
+        match self.worker.reactor().watch_listener(listener.descriptor()) {
             Ok(()) => self.open.set(true),
             Err(error) => self.fail(&error),
         }
@@ -254,7 +254,7 @@ impl Door {
         if let Some(listener) = &*self.listener.borrow()
             && self.open.replace(false)
         {
-            self.worker.reactor().leave_door(listener.descriptor());
+            self.worker.reactor().leave_listener(listener.descriptor());
         }
     }
 
@@ -281,29 +281,29 @@ impl Door {
 
     /// Gives a connection to the worker that is to serve it.
     fn place(&self, connection: Handle) {
-        let load = |desk: &Desk| desk.reactor.load.load(Ordering::Relaxed);
-        let own = load(self.desk());
-        let idlest = self.desks().iter().min_by_key(|desk| load(desk));
-        if let Some(desk) = idlest.filter(|desk| own > load(desk) + UNEVEN + own / 8) {
-            let mut arrivals = lock(&desk.arrivals);
+        let load = |mailbox: &Mailbox| mailbox.reactor.load.load(Ordering::Relaxed);
+        let own = load(self.mailbox());
+        let idlest = self.mailboxes().iter().min_by_key(|mailbox| load(mailbox));
+        if let Some(mailbox) = idlest.filter(|mailbox| own > load(mailbox) + UNEVEN + own / 8) {
+            let mut arrivals = lock(&mailbox.arrivals);
             if !arrivals.closed && arrivals.waiting.try_reserve(1).is_ok() {
                 arrivals.waiting.push(connection);
-                desk.reactor.load.fetch_add(1, Ordering::Relaxed);
+                mailbox.reactor.load.fetch_add(1, Ordering::Relaxed);
                 drop(arrivals);
                 use super::super::waiters::Wake;
-                return Ticket::new(&desk.reactor, HOST).wake();
+                return Ticket::new(&mailbox.reactor, HOST).wake();
             }
         }
         if self.waiting.borrow_mut().try_reserve(1).is_err() {
             return self.server.refuse(connection);
         }
-        self.desk().reactor.load.fetch_add(1, Ordering::Relaxed);
+        self.mailbox().reactor.load.fetch_add(1, Ordering::Relaxed);
         self.waiting.borrow_mut().push_back(connection);
         self.start_waiting();
     }
 
     fn take_arrivals(&self) -> Result<()> {
-        let mut arrivals = lock(&self.desk().arrivals);
+        let mut arrivals = lock(&self.mailbox().arrivals);
         let mut waiting = self.waiting.borrow_mut();
         waiting.try_reserve(arrivals.waiting.len())?;
         waiting.extend(arrivals.waiting.drain(..));

@@ -72,7 +72,7 @@ pub struct Server {
     /// One for each thread that accepts.
     acceptors: OnceLock<Vec<Shared<Scope>>>,
     /// The workers, where there are any.
-    desks: OnceLock<Vec<fibers::Desk>>,
+    mailboxes: OnceLock<Vec<fibers::Mailbox>>,
     tasks: Mutex<Tasks>,
     /// How many more connections may be served at once.
     seats: AtomicI64,
@@ -230,7 +230,7 @@ impl Server {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             generation: process::generation(),
             acceptors: OnceLock::new(),
-            desks: OnceLock::new(),
+            mailboxes: OnceLock::new(),
             tasks: Mutex::default(),
             seats: AtomicI64::new(seats),
             stopping: AtomicBool::new(false),
