@@ -69,15 +69,17 @@ impl Side {
         }
     }
 
-    pub fn reset(&self, timeout: i64) {
-        self.timeout.store(timeout, Ordering::Relaxed);
-        self.deadline.store(NEVER, Ordering::Relaxed);
-        self.bytes.store(0, Ordering::Relaxed);
-        self.patience.forget();
-        self.ended.store(false, Ordering::Relaxed);
-        self.shut.store(false, Ordering::Relaxed);
-        self.edges.store(FIRST_EDGE, Ordering::Relaxed);
-        self.empty_at.store(0, Ordering::Relaxed);
+    /// As `Socket::open`; the gate and the list of waiters have ways of their own.
+    pub fn reset(&self, its_timeout: i64) {
+        let Side { gate: _, timeout, deadline, bytes, patience, ended, shut, edges, empty_at, waiters: _ } = self;
+        timeout.store(its_timeout, Ordering::Relaxed);
+        deadline.store(NEVER, Ordering::Relaxed);
+        bytes.store(0, Ordering::Relaxed);
+        patience.forget();
+        ended.store(false, Ordering::Relaxed);
+        shut.store(false, Ordering::Relaxed);
+        edges.store(FIRST_EDGE, Ordering::Relaxed);
+        empty_at.store(0, Ordering::Relaxed);
     }
 
     /// The descriptor has become ready, maybe for ever: `hear` gets who waits for that.

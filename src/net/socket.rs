@@ -135,23 +135,43 @@ impl Socket {
         }
     }
 
-    pub fn open(&self, descriptor: RawFd, kind: Kind) {
-        self.descriptor.store(descriptor, Ordering::Relaxed);
-        self.kind.store(kind as u8, Ordering::Relaxed);
-        self.flows.store(kind == Kind::Stream, Ordering::Relaxed);
-        self.family.store(0, Ordering::Relaxed);
-        self.adopted_blocking.store(false, Ordering::Relaxed);
-        self.mode_changed.store(false, Ordering::Relaxed);
-        self.adopted_inheritable.store(false, Ordering::Relaxed);
-        self.lingers.store(false, Ordering::Relaxed);
-        self.fatal.store(0, Ordering::Relaxed);
-        self.unreported.store(0, Ordering::Relaxed);
-        self.arrival.store(0, Ordering::Relaxed);
-        self.spin_us.store(0, Ordering::Relaxed);
-        self.buffered.store(0, Ordering::Relaxed);
-        self.watched.store(0, Ordering::Relaxed);
-        self.serving.store(false, Ordering::Relaxed);
-        self.registered.store(false, Ordering::Relaxed);
+    /// Begins anew, for another handle. Every field is named, so that the compiler tells of one that keeps what the last handle left.
+    pub fn open(&self, opened: RawFd, of_kind: Kind) {
+        let Socket {
+            descriptor,
+            kind,
+            family,
+            adopted_blocking,
+            mode_changed,
+            adopted_inheritable,
+            flows,
+            lingers,
+            fatal,
+            unreported,
+            arrival,
+            spin_us,
+            buffered,
+            watched,
+            serving,
+            registered,
+            details: _, // emptied by `close`
+        } = self;
+        descriptor.store(opened, Ordering::Relaxed);
+        kind.store(of_kind as u8, Ordering::Relaxed);
+        flows.store(of_kind == Kind::Stream, Ordering::Relaxed);
+        family.store(0, Ordering::Relaxed);
+        adopted_blocking.store(false, Ordering::Relaxed);
+        mode_changed.store(false, Ordering::Relaxed);
+        adopted_inheritable.store(false, Ordering::Relaxed);
+        lingers.store(false, Ordering::Relaxed);
+        serving.store(false, Ordering::Relaxed);
+        registered.store(false, Ordering::Relaxed);
+        arrival.store(0, Ordering::Relaxed);
+        fatal.store(0, Ordering::Relaxed);
+        unreported.store(0, Ordering::Relaxed);
+        spin_us.store(0, Ordering::Relaxed);
+        buffered.store(0, Ordering::Relaxed);
+        watched.store(0, Ordering::Relaxed);
     }
 
     /// Before a system call that cannot be told not to wait: makes sure that it does not. Others may have the open file too, and
