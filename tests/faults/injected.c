@@ -471,6 +471,37 @@ static void servers_wait_for_a_place_for_the_handle(void)
     context(NULL);
 }
 
+/* Each allocation from the start of a server to its first answer fails in turn. It may cost the client that came, but not the next. */
+static void a_moment_without_memory_ends_no_server(void)
+{
+    for (int i = 0; i < 2; i++) {
+        long hits = 1;
+        for (int number = 1; hits > 0; number++) {
+            context("%s, allocation %d", i ? "fibers" : "threads", number);
+            sock_t listener = listen_local();
+            uint16_t port = port_of(listener);
+            fault_arm(&(fault_plan){ .action = FAULT_MEMORY, .when = FAULT_ONCE, .first = number });
+            sock_t server = sock_serve(listener, echo_handler, NULL, &models[i]);
+            if (server > 0) {
+                int client = raw_connect(port);
+                raw_send(client, "x", 1);
+                CHECK(raw_readable(client, 10000), ==, true);
+                raw_close(client);
+            }
+            fault_disarm();
+            hits = fault_hits();
+            if (server > 0) {
+                int client = raw_connect(port);
+                raw_echoes(client, "x");
+                raw_close(client);
+            }
+            CHECK(server > 0 || server == SOCK_ENOMEM || server == SOCK_ELIMIT, ==, true);
+            CHECK(sock_close(server > 0 ? server : listener), ==, 0);
+        }
+    }
+    context(NULL);
+}
+
 static void a_server_ends_where_accepting_has_failed_for_good(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -934,6 +965,7 @@ static const test_case cases[] = {
     CASE(connections_wait_for_threads_that_cannot_be_had),
     CASE(servers_pass_over_connections_that_died),
     CASE(servers_wait_for_a_place_for_the_handle),
+    CASE(a_moment_without_memory_ends_no_server),
     CASE(a_server_ends_where_accepting_has_failed_for_good),
     CASE(one_byte_at_a_time_is_enough),
     CASE(half_the_calls_interrupted_or_refused_change_nothing),

@@ -89,7 +89,7 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
 /// A worker's thread.
 fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
     let Some(mailbox) = server.mailboxes.get().and_then(|mailboxes| mailboxes.get(number)) else { return };
-    let Ok(worker) = Worker::new(mailbox.reactor.clone(), stack) else {
+    let Some(worker) = server.with_memory(|| Worker::new(mailbox.reactor.clone(), stack)) else {
         drop(listener);
         return server.worker_lost(mailbox);
     };
@@ -112,7 +112,7 @@ fn work(server: Shared<Server>, listener: Pinned, number: usize, stack: usize) {
 }
 
 impl Server {
-    /// A worker could not begin. The others do as well; without any the server has failed.
+    /// A worker has not begun when the server stops.
     fn worker_lost(&self, mailbox: &Mailbox) {
         self.close_mailbox(mailbox);
         self.acceptors_left(1);
@@ -223,15 +223,15 @@ impl Acceptor {
     fn begin(&self) {
         let ticket = Ticket::new(self.worker.reactor(), HOST);
         let joined = match &*self.listener.borrow() {
-            Some(listener) => listener.side().waiters.join(Waker::Fiber(ticket), For::Readiness, || {}),
-            None => Ok(()),
+            Some(listener) => {
+                let join = || listener.side().waiters.join(Waker::Fiber(ticket.clone()), For::Readiness, || {});
+                self.server.with_memory(join)
+            }
+            None => Some(()),
         };
         match joined {
-            Ok(()) => self.woken(),
-            Err(error) => {
-                self.server.accept_failed(&error);
-                self.shut();
-            }
+            Some(()) => self.woken(),
+            None => self.shut(),
         }
     }
 

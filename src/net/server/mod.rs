@@ -8,6 +8,7 @@ mod places;
 mod threads;
 
 use super::error::{Code, Error, Result};
+use super::listen::LONGEST_PAUSE;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::scope::{self, Scope};
 use super::socket::Kind;
@@ -29,6 +30,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Model {
@@ -545,6 +547,20 @@ impl Server {
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads.permanent.into_iter().chain(threads.handlers.into_values()) {
             thread.join();
+        }
+    }
+
+    /// What `make` makes, for which there may be no memory at first. None where the server stops before there is.
+    fn with_memory<T>(&self, make: impl Fn() -> Result<T>) -> Option<T> {
+        loop {
+            match make() {
+                Ok(made) => return Some(made),
+                Err(error) => self.accept_failed(&error),
+            }
+            if self.is_stopping() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(LONGEST_PAUSE as u64));
         }
     }
 

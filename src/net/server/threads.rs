@@ -56,14 +56,14 @@ impl Acceptor {
     /// The next connection that may be served; None when there will be no more.
     fn next(&self) -> Option<Handle> {
         let server = &self.server;
-        self.until(NEVER, || server.take_seat())?;
+        self.wait(|| wait::until_so(&server.watchers, NEVER, || server.take_seat(), scope::check))?;
         let (mut pause, mut lost) = (1, 0);
         loop {
             let error = match listen::attempt(&self.listener) {
                 Attempt::Accepted(connection) => return Some(connection),
-                Attempt::Nothing => match Call::of_server().ready(&self.listener) {
-                    Ok(()) => continue,
-                    Err(_) => break,
+                Attempt::Nothing => match self.wait(|| Call::of_server().ready(&self.listener)) {
+                    Some(()) => continue,
+                    None => break,
                 },
                 Attempt::Lost(_) if lost < MOST_LOST => {
                     lost += 1;
@@ -80,13 +80,22 @@ impl Acceptor {
             if pause == 1 {
                 server.accept_failed(&error);
             }
-            if Call::of_server().pause(&self.listener, pause).is_err() {
+            if self.wait(|| Call::of_server().pause(&self.listener, pause)).is_none() {
                 break;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         server.give_seat();
         None
+    }
+
+    /// Waits, for which there may be no memory at first. None if there will be no more connections, as the wait has said.
+    fn wait<T>(&self, wait: impl Fn() -> Result<T>) -> Option<T> {
+        let waited = || match wait() {
+            Err(error) if !matches!(error.code, Code::Limit | Code::OutOfMemory) => Ok(None),
+            waited => waited.map(Some),
+        };
+        self.server.with_memory(waited)?
     }
 
     /// Runs a task in a thread of its own. Where no thread can be had it waits for one: threads end.
