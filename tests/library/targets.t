@@ -31,7 +31,7 @@ runs_all() {
 }
 
 runs x86_64-unknown-linux-musl musl-gcc '' "$standard_libraries/x86_64-unknown-linux-musl/lib/self-contained/libunwind.a" \
-    addresses datagrams poller read_line read_write server unix_stream
+    addresses datagrams fibers poller read_line read_write unix_stream
 runs aarch64-unknown-linux-gnu aarch64-linux-gnu-gcc qemu-aarch64 '-lgcc_eh -lpthread -lm -lc' \
     datagrams half_close_reset poller read_write send_file unix_stream
 done_testing
