@@ -527,13 +527,21 @@ static bool is_watched(int descriptor)
     return found;
 }
 
+/* A server whose worker watches the first of the pair, for the handler waits there. */
+static served serve_watched(shared *it, sock_handler handler, int *client)
+{
+    served s = serve_on(1, handler, it, 0);
+    *client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&it->entered) == 1 && is_watched(sock_fd(it->pair[0])));
+    return s;
+}
+
 static void a_socket_that_is_handed_over_is_watched_no_more(void)
 {
     shared it = { .entered = 0 };
     tcp_pair(it.pair);
-    served s = serve_on(1, read_shared, &it, 0);
-    int client = raw_connect(s.port);
-    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    int client;
+    served s = serve_watched(&it, read_shared, &client);
     CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
     WAIT_UNTIL(atomic_load(&it.result) == 1);
     int descriptor = sock_release_fd(it.pair[0]);
@@ -558,9 +566,8 @@ static void a_child_that_closes_its_copies_takes_nothing_from_the_parents_fibers
 {
     shared it = { .entered = 0 };
     tcp_pair(it.pair);
-    served s = serve_on(1, read_shared_twice, &it, 0);
-    int client = raw_connect(s.port);
-    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    int client;
+    served s = serve_watched(&it, read_shared_twice, &client);
     CHECK(sock_write(it.pair[1], "x", 1), ==, 1);
     WAIT_UNTIL(atomic_load(&it.result) == 1); /* so that in the child no call is inside */
     pid_t child = fork_child();
@@ -675,9 +682,8 @@ static void a_refusal_reaches_a_fiber_that_waits_for_datagrams(void)
     it.pair[0] = sock_udp_open(own_loopback(), port_text(port_of(bound)), NULL);
     CHECK(it.pair[0], >, 0);
     CHECK(sock_close(bound), ==, 0);
-    served s = serve_on(1, read_shared, &it, 0);
-    int client = raw_connect(s.port);
-    WAIT_UNTIL(atomic_load(&it.entered) == 1 && is_watched(sock_fd(it.pair[0])));
+    int client;
+    served s = serve_watched(&it, read_shared, &client);
     CHECK(sock_write(it.pair[0], "x", 1), ==, 1);
     WAIT_UNTIL(atomic_load(&it.result) != 0);
     CHECK(atomic_load(&it.result), ==, SOCK_ECONNREFUSED);

@@ -123,16 +123,12 @@ impl Acceptor {
                 }
             }
             self.reap();
-            if self.until(wait::after(clock::now(), pause), || false).is_none() {
+            let over = wait::after(clock::now(), pause);
+            if wait::until_so(&self.server.watchers, over, || false, scope::check).is_err() {
                 return self.server.give_up(&task);
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    /// Waits until `so` or `until`. None when the server stops.
-    fn until(&self, until: i64, so: impl Fn() -> bool) -> Option<bool> {
-        wait::until_so(&self.server.watchers, until, so, scope::check).ok()
     }
 
     /// Joins the threads that have nothing left to do.
