@@ -552,11 +552,14 @@ impl Server {
 
     /// What `make` makes, for which there may be no memory at first. None where the server stops before there is.
     fn with_memory<T>(&self, make: impl Fn() -> Result<T>) -> Option<T> {
+        let mut told = false;
         loop {
             match make() {
                 Ok(made) => return Some(made),
-                Err(error) => self.accept_failed(&error),
+                Err(error) if !told => self.accept_failed(&error),
+                Err(_) => {}
             }
+            told = true;
             if self.is_stopping() {
                 return None;
             }
