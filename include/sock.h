@@ -439,7 +439,8 @@ typedef struct sock_options {
      */
     size_t size;
     /**
-     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. All calls.
+     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. The IPv4-mapped `::ffff:192.0.2.1` is an address of
+     * IPv4: 192.0.2.1. All calls.
      */
     int family;
     /**
@@ -1349,8 +1350,8 @@ sock_t sock_udp_bind(const char *host,
  *         SOCK_ECONNREFUSED on a connected socket where the peer's machine refused an earlier datagram (this one was then
  *         not sent, and the socket stays usable), or where a unix receiver is gone (after that a connected socket has none:
  *         SOCK_ENOTCONN), SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or where a firewall forbids it, SOCK_EUNREACH,
- *         SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address of another family or with port 0,
- *         SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
+ *         SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address of another family (an IPv4-mapped one is of
+ *         IPv4) or with port 0, SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
  */

@@ -28,7 +28,7 @@ pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
 /// Of an IPv4 receiver the kernel tells an IPv6 socket that is not for both families only that there is no route.
 #[cold]
 fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
-    let to_v4 = || to.address().is_some_and(|address| family_of(&address) == Family::V4);
+    let to_v4 = || to.address().is_some_and(|address| family_of(&address.unmapped()) == Family::V4);
     if error.code == Code::Unreachable && to_v4() && udp::is_only_v6(pinned) {
         return send_error(pinned, Errno::EAFNOSUPPORT);
     }

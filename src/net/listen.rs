@@ -53,8 +53,7 @@ fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
     match &target.host {
         Host::Default => addresses.push(address::any(options.family().unwrap_or(Family::V6), target.port)),
         Host::Name(name) => return resolve::lookup(name, target.port, options.family(), NEVER),
-        // A socket for IPv6 alone, as one at a single address is, cannot be bound to a mapped IPv4 address.
-        _ => addresses.extend(target.literal().map(Address::unmapped)),
+        _ => addresses.extend(target.literal()),
     }
     addresses.iter().try_for_each(|address| check_family(address, options))?;
     Ok(addresses)

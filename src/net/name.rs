@@ -66,7 +66,7 @@ impl Request<'_> {
         let numeric = |_: &[u8]| Err(Error::invalid("the port is not a decimal number"));
         let target = self.parse_with(numeric)?;
         match target.host {
-            Host::Ip { .. } | Host::Unix(_) => target.literal().ok_or(Error::new(Code::Internal)),
+            Host::Ip { .. } | Host::Unix(_) => target.as_written().ok_or(Error::new(Code::Internal)),
             Host::Default => Err(Error::invalid("no host")),
             Host::Name(_) => Err(Error::invalid("the host is not a literal address")),
         }
@@ -127,8 +127,12 @@ impl std::fmt::Display for Request<'_> {
 }
 
 impl Target {
-    /// The address, if nobody needs to be asked for it.
+    /// The address, if nobody needs to be asked for it. An IPv4-mapped one is reached by IPv4, and counts as that.
     pub fn literal(&self) -> Option<Address> {
+        self.as_written().map(Address::unmapped)
+    }
+
+    fn as_written(&self) -> Option<Address> {
         match &self.host {
             Host::Ip { ip, scope } => Some(ip_address(*ip, self.port, *scope)),
             Host::Unix(name) => Some(Address::Unix(*name)),

@@ -53,8 +53,9 @@ impl Endpoint {
         i32::from(libc::sa_family_t::from_ne_bytes([self.storage[0], self.storage[1]]))
     }
 
-    /// The address to hand to the kernel for a socket of `family`: an IPv6 socket reaches IPv4 by mapped addresses.
-    fn destination(&self, family: Option<Family>, mapped: &mut MaybeUninit<libc::sockaddr_in6>) -> Result<Name> {
+    /// The address to hand to the kernel for a socket of `family`: an IPv6 socket reaches IPv4 by mapped addresses, which an IPv4
+    /// socket does not know.
+    fn destination(&self, family: Option<Family>, converted: &mut MaybeUninit<libc::sockaddr_in6>) -> Result<Name> {
         let length = usize::try_from(self.length).unwrap_or(usize::MAX);
         match (length, family, self.family()) {
             (0, ..) => return Ok((null_mut(), 0)),
@@ -63,8 +64,9 @@ impl Endpoint {
                 // SAFETY: the storage is larger than a sockaddr_in, of which every bit pattern is a value.
                 let from = unsafe { self.storage.as_ptr().cast::<libc::sockaddr_in>().read_unaligned() };
                 let ip = Ipv4Addr::from(from.sin_addr.s_addr.to_ne_bytes()).to_ipv6_mapped();
-                return Ok((write_v6(mapped, ip, from.sin_port), size_of::<libc::sockaddr_in6>() as _));
+                return Ok((write_v6(converted, ip, from.sin_port), size_of::<libc::sockaddr_in6>() as _));
             }
+            (28.., Some(Family::V4), libc::AF_INET6) => return self.write_v4(converted).ok_or(Errno::EAFNOSUPPORT),
             (_, Some(family), given) if given != family as i32 => return Err(Errno::EAFNOSUPPORT),
             _ => {}
         }
@@ -83,6 +85,17 @@ impl Endpoint {
             }
             _ => {}
         }
+    }
+
+    /// The IPv4 address that a mapped one stands for.
+    #[cold]
+    fn write_v4(&self, to: &mut MaybeUninit<libc::sockaddr_in6>) -> Option<Name> {
+        let mut plain = *self;
+        plain.unmap();
+        let to = to.as_mut_ptr().cast::<libc::sockaddr_in>();
+        // SAFETY: a sockaddr_in is smaller than what it is written to and than the storage, and every bit pattern of it is a value.
+        unsafe { to.write(plain.storage.as_ptr().cast::<libc::sockaddr_in>().read_unaligned()) };
+        (plain.family() == libc::AF_INET).then_some((to.cast(), plain.length as _))
     }
 
     fn unmap(&mut self) {

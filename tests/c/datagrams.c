@@ -186,6 +186,39 @@ static void addresses_of_the_wrong_family_and_port_are_refused(void)
     CHECK(sock_close(s), ==, 0);
 }
 
+/* By sockets of either family, but for one that has no way to IPv4. */
+static void a_mapped_receiver_is_reached_by_ipv4(void)
+{
+    sock_t four = bound(), senders[] = {bound(), sock_udp_bind(NULL, "0", NULL)};
+    sock_address mapped;
+    char port[8], byte;
+    snprintf(port, sizeof port, "%d", port_of(four));
+    CHECK(sock_address_parse("::ffff:127.0.0.1", port, &mapped), ==, 0);
+    sock_datagram entries[70];
+    for (int i = 0; i < 70; i++) entries[i] = (sock_datagram){.data = "x", .size = 1, .address = mapped};
+    for (int i = 0; i < 2; i++) {
+        context("sender %d", i);
+        CHECK(sock_send_to(senders[i], "x", 1, &mapped), ==, 1);
+        CHECK(sock_recv_from(four, &byte, 1, NULL), ==, 1);
+        CHECK(sock_send_batch(senders[i], entries, 70), ==, 70);
+        for (int j = 0; j < 70; j++) CHECK(sock_recv_from(four, &byte, 1, NULL), ==, 1);
+        sock_datagram cut = {.data = "xy", .size = 2, .segment = 1, .address = mapped};
+        CHECK(sock_send_batch(senders[i], &cut, 1), ==, 1);
+        for (int j = 0; j < 2; j++) CHECK(sock_recv_from(four, &byte, 1, NULL), ==, 1);
+        CHECK(sock_close(senders[i]), ==, 0);
+    }
+    context(NULL);
+    mapped.length--; /* too short for its family */
+    CHECK(sock_send_to(four, "x", 1, &mapped), ==, SOCK_EINVAL);
+    mapped.length++;
+    sock_t six = sock_udp_bind("::1", "0", NULL);
+    if (six != SOCK_EADDRNOTAVAIL) {
+        CHECK(sock_send_to(six, "x", 1, &mapped), ==, SOCK_EINVAL);
+        CHECK(sock_close(six), ==, 0);
+    }
+    CHECK(sock_close(four), ==, 0);
+}
+
 static void wrong_kinds_are_refused(void)
 {
     sock_t s = bound(), l = listen_local();
@@ -1370,6 +1403,7 @@ static const test_case cases[] = {
     CASE(a_wildcard_socket_speaks_both_families),
     CASE(an_ipv6_only_socket_refuses_ipv4),
     CASE(addresses_of_the_wrong_family_and_port_are_refused),
+    CASE(a_mapped_receiver_is_reached_by_ipv4),
     CASE(wrong_kinds_are_refused),
     CASE(empty_datagrams_are_datagrams),
     CASE(a_longer_datagram_fills_the_buffer_and_says_so),

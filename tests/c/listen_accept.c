@@ -108,7 +108,7 @@ static void no_host_means_every_address_of_both_families(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
-/* As an address to connect to, "::ffff:127.0.0.1" is 127.0.0.1. */
+/* As to connect to: open.c. */
 static void a_mapped_address_is_listened_on_as_ipv4(void)
 {
     sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_listen, sock_udp_bind };

@@ -229,6 +229,35 @@ static void a_wanted_family_is_the_only_one_tried(void)
     raw_close(listener);
 }
 
+static void a_mapped_literal_is_an_address_of_ipv4(void)
+{
+    sock_t listener = sock_listen("127.0.0.1", "0", NULL), datagrams = sock_udp_bind("127.0.0.1", "0", NULL);
+    const char *port = port_text(port_of(listener)), *host = "::ffff:127.0.0.1";
+    sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_open, sock_udp_open };
+    const int families[] = { SOCK_ANY, SOCK_IPV4 };
+    sock_address plain, found;
+    CHECK(sock_address_parse("127.0.0.1", port, &plain), ==, 0);
+    for (int f = 0; f < 2; f++) {
+        context("family %d", families[f]);
+        CHECK(sock_resolve(host, port, SOCK_OPTIONS(.family = families[f]), &found, 1), ==, 1);
+        CHECK(sock_address_equal(&found, &plain), ==, 1);
+        for (int i = 0; i < 2; i++) {
+            const char *to = i == 0 ? port : port_text(port_of(datagrams));
+            sock_t s = makers[i](host, to, SOCK_OPTIONS(.family = families[f], .local_host = "::ffff:127.0.0.7"));
+            CHECK(s, >, 0);
+            sock_info info = { .size = sizeof info };
+            CHECK(sock_get_info(s, &info), ==, 0);
+            CHECK(info.family, ==, SOCK_IPV4);
+            CHECK(sock_close(s), ==, 0);
+        }
+    }
+    context("SOCK_IPV6");
+    CHECK(sock_resolve(host, port, SOCK_OPTIONS(.family = SOCK_IPV6), &found, 1), ==, SOCK_ENOHOST);
+    for (int i = 0; i < 2; i++) CHECK(makers[i](host, port, SOCK_OPTIONS(.family = SOCK_IPV6)), ==, SOCK_ENOHOST);
+    CHECK(sock_close(datagrams), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 static void nodelay_is_on_unless_switched_off(void)
 {
     uint16_t port;
@@ -358,6 +387,7 @@ static const test_case cases[] = {
     CASE(the_local_end_can_be_chosen),
     CASE(several_connections_can_share_a_local_port),
     CASE(a_wanted_family_is_the_only_one_tried),
+    CASE(a_mapped_literal_is_an_address_of_ipv4),
     CASE(nodelay_is_on_unless_switched_off),
     CASE(keepalive_is_rounded_up_to_whole_seconds),
     CASE(the_io_timeout_is_the_first_timeout_of_the_handle),
