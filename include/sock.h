@@ -431,7 +431,8 @@ typedef struct sock_address {
  * header keep working. A NULL pointer in place of options means all defaults. Strings are read only during the call.
  *
  * A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the calls that a field is for;
- * without them it is for all but sock_resolve.
+ * without them it is for all but sock_resolve. On a "unix:" host those that only tune TCP and IP have nothing to do and are
+ * ignored, so that one set of options serves any host; what such a socket cannot obey is said to be not for "unix:".
  */
 typedef struct sock_options {
     /**
@@ -494,7 +495,7 @@ typedef struct sock_options {
      */
     int reuse_address;
     /**
-     * SO_REUSEPORT: several sockets share the port and its load. Default off.
+     * SO_REUSEPORT: several sockets share the port and its load. Default off. Not for "unix:".
      */
     int reuse_port;
     /**
@@ -522,11 +523,12 @@ typedef struct sock_options {
      */
     int unix_mode;
     /**
-     * Bind to this literal address first, and use only addresses of its family; NULL = any. Open, UDP open.
+     * Bind to this literal address first, and use only addresses of its family; NULL = any. Not for "unix:" streams. Open, UDP
+     * open.
      */
     const char *local_host;
     /**
-     * Bind to this port first; NULL = any. Open, UDP open.
+     * Bind to this port first; NULL = any. Not for "unix:". Open, UDP open.
      */
     const char *local_port;
     /**

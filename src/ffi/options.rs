@@ -61,7 +61,8 @@ pub enum sock_kind {
 /// header keep working. A NULL pointer in place of options means all defaults. Strings are read only during the call.
 ///
 /// A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the calls that a field is for;
-/// without them it is for all but sock_resolve.
+/// without them it is for all but sock_resolve. On a "unix:" host those that only tune TCP and IP have nothing to do and are
+/// ignored, so that one set of options serves any host; what such a socket cannot obey is said to be not for "unix:".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_options {
@@ -98,7 +99,7 @@ pub struct sock_options {
     pub backlog: c_int,
     /// SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default off.
     pub reuse_address: c_int,
-    /// SO_REUSEPORT: several sockets share the port and its load. Default off.
+    /// SO_REUSEPORT: several sockets share the port and its load. Default off. Not for "unix:".
     pub reuse_port: c_int,
     /// A wildcard socket takes IPv6 only. Default off: one socket for both families. Listen, UDP bind.
     pub v6_only: c_int,
@@ -114,9 +115,10 @@ pub struct sock_options {
     /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what the umask leaves. Listen and
     /// bind on "unix:".
     pub unix_mode: c_int,
-    /// Bind to this literal address first, and use only addresses of its family; NULL = any. Open, UDP open.
+    /// Bind to this literal address first, and use only addresses of its family; NULL = any. Not for "unix:" streams. Open, UDP
+    /// open.
     pub local_host: *const c_char,
-    /// Bind to this port first; NULL = any. Open, UDP open.
+    /// Bind to this port first; NULL = any. Not for "unix:". Open, UDP open.
     pub local_port: *const c_char,
     /// SO_BINDTODEVICE: use only the network interface of this name, such as "eth0"; NULL = any. Not for "unix:".
     pub device: *const c_char,

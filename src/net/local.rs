@@ -60,9 +60,7 @@ pub fn pair() -> Result<(Handle, Handle)> {
 }
 
 pub fn listen(name: UnixName, options: &Options) -> Result<Handle> {
-    if options.device.is_some() {
-        return Err(Error::invalid("option device means nothing to a unix: host"));
-    }
+    options.check_unix()?;
     listen::check_family(&Address::Unix(name), options)?;
     let socket = system::socket(Family::Unix, Type::Stream, 0)?;
     options.configure(socket.as_raw_fd())?;

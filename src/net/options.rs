@@ -128,6 +128,19 @@ impl Options<'_> {
         Ok(())
     }
 
+    /// Refuses what a unix socket cannot obey. What only tunes TCP or IP has nothing to do there, and is ignored: one set of options
+    /// serves any host. Not every kernel refuses SO_REUSEPORT itself.
+    pub fn check_unix(&self) -> Result<()> {
+        let fields =
+            [("local_port", self.local_port.is_some()), ("device", self.device.is_some()), ("reuse_port", self.reuse_port > 0)];
+        match fields.iter().find(|(_, set)| *set) {
+            Some((name, _)) => {
+                Err(Error::text(Code::InvalidArgument, format_args!("option {name} means nothing to a unix: host")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The wanted family, if there is a choice.
     pub fn family(&self) -> Option<Family> {
         match self.family {

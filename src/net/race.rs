@@ -44,8 +44,9 @@ pub fn resolve(request: Request, options: &Options) -> Result<Vec<Address>> {
 }
 
 fn open_unix(target: &Target, options: &Options) -> Result<Handle> {
-    if options.local_host.or(options.local_port).or(options.device).is_some() {
-        return Err(Error::invalid("options local_host, local_port and device mean nothing to a unix: host"));
+    options.check_unix()?;
+    if options.local_host.is_some() {
+        return Err(Error::invalid("option local_host means nothing to a unix: stream"));
     }
     let started = clock::now();
     let address = candidates(target, options.family(), started, wait::NEVER)?[0];

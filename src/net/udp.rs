@@ -66,8 +66,8 @@ fn connect(address: &Address, local: Option<&Target>, options: &Options) -> Resu
 }
 
 fn make(family: Family, options: &Options) -> Result<OwnedFd> {
-    if family == Family::Unix && options.device.is_some() {
-        return Err(Error::invalid("option device means nothing to a unix: host"));
+    if family == Family::Unix {
+        options.check_unix()?;
     }
     let socket = socket::socket(family, Type::Datagram, 0)?;
     if options.reuse_address > 0 {
@@ -82,12 +82,12 @@ fn own_address(address: &Address, local: Option<&Target>, options: &Options) -> 
     let family = family_of(address);
     if family == Family::Unix {
         let Some(host) = options.local_host else {
-            let port = options.local_port.is_some();
-            return if port { Err(Error::invalid("option local_port means nothing to a unix: host")) } else { Ok(None) };
+            return Ok(None);
         };
-        let own = Request { host: Some(host), port: options.local_port }.parse_literal()?;
-        let unix = matches!(own, Address::Unix(_));
-        return if unix { Ok(Some(own)) } else { Err(Error::invalid("option local_host is not a unix: address")) };
+        if !host.to_bytes().starts_with(b"unix:") {
+            return Err(Error::invalid("option local_host is not a unix: address"));
+        }
+        return Request { host: Some(host), port: None }.parse_literal().map(Some);
     }
     Ok(local.map(|local| local.literal().unwrap_or(address::any(family, local.port))))
 }

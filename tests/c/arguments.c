@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "harness.h"
 
 /* ---- pointers and sizes ---- */
@@ -373,11 +374,13 @@ static void fields_that_contradict_the_host_are_refused(void)
         { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
         { sock_listen, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
+        { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.reuse_port = SOCK_ON), "reuse_port" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
         { sock_listen, "unix:@libsock-none", NULL, SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
         { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "127.0.0.1"), "local_host" },
         { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_port = "1"), "local_port" },
         { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
+        { sock_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.reuse_port = SOCK_ON), "reuse_port" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_IPV4, .local_host = "::1"), "local_host" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "::1"), "local_host" },
         { sock_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "localhost"), "local_host" },
@@ -388,7 +391,11 @@ static void fields_that_contradict_the_host_are_refused(void)
         { sock_udp_open, "127.0.0.1", "9", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
         { sock_udp_open, "127.0.0.1", "9", SOCK_OPTIONS(.local_host = "::1"), "local_host" },
         { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
-        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "127.0.0.1", .local_port = "0"), "local_host" },
+        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.reuse_port = SOCK_ON), "reuse_port" },
+        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "127.0.0.1"), "local_host" },
+        { sock_udp_open, "unix:@libsock-none", NULL, SOCK_OPTIONS(.local_host = "unix:@libsock-own", .local_port = "1"), "local_port" },
+        { sock_udp_bind, "unix:@libsock-none", NULL, SOCK_OPTIONS(.reuse_port = SOCK_ON), "reuse_port" },
+        { sock_udp_bind, "unix:@libsock-none", NULL, SOCK_OPTIONS(.device = "lo"), "device" },
         { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.unix_mode = 0600), "unix_mode" },
         { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.unix_replace = SOCK_OFF), "unix_replace" },
         { sock_udp_bind, "127.0.0.1", "0", SOCK_OPTIONS(.family = SOCK_UNIX), "SOCK_UNIX" },
@@ -400,6 +407,32 @@ static void fields_that_contradict_the_host_are_refused(void)
         CHECK(strstr(sock_last_error(), calls[i].said) != NULL, ==, true);
     }
     CHECK(open_descriptors(), ==, descriptors);
+}
+
+/* What only tunes TCP and IP is no misunderstanding: a program need not know what kind of host it was configured with. */
+static void tuning_that_a_unix_host_does_not_need_is_ignored(void)
+{
+    char folder[FOLDER], stream[UNIX_HOST], datagrams[UNIX_HOST + 1];
+    make_unix_host(folder, stream);
+    snprintf(datagrams, sizeof datagrams, "%sd", stream);
+    sock_t listener = sock_listen(stream, NULL, SOCK_OPTIONS(.nodelay = SOCK_ON, .keepalive_ms = 9000, .user_timeout_ms = 9000,
+        .reuse_address = SOCK_ON, .reuse_port = SOCK_OFF, .v6_only = SOCK_ON, .multipath = SOCK_ON, .fast_open = SOCK_ON));
+    CHECK(listener, >, 0);
+    sock_t client = sock_open(stream, NULL, SOCK_OPTIONS(.nodelay = SOCK_OFF, .keepalive_ms = 9000, .user_timeout_ms = 9000,
+        .attempt_delay_ms = 100, .reuse_port = SOCK_OFF, .multipath = SOCK_ON, .fast_open = SOCK_ON));
+    CHECK(client, >, 0);
+    sock_t accepted = sock_accept(listener);
+    CHECK(sock_write(client, "x", 1), ==, 1);
+    char byte;
+    CHECK(sock_read(accepted, &byte, 1), ==, 1);
+    sock_t receiver = sock_udp_bind(datagrams, NULL, SOCK_OPTIONS(.reuse_address = SOCK_ON, .v6_only = SOCK_ON));
+    CHECK(receiver, >, 0);
+    sock_t sender = sock_udp_open(datagrams, NULL, SOCK_OPTIONS(.reuse_address = SOCK_ON));
+    CHECK(sock_write(sender, "x", 1), ==, 1);
+    CHECK(sock_read(receiver, &byte, 1), ==, 1);
+    sock_t all[] = { listener, client, accepted, receiver, sender };
+    for (int i = 0; i < 5; i++) CHECK(sock_close(all[i]), ==, 0);
+    rmdir(folder);
 }
 
 /* Every call that takes a host says the same of one that is not of the wanted family. */
@@ -497,6 +530,7 @@ static const test_case cases[] = {
     CASE(fields_out_of_range_are_refused),
     CASE(fields_of_other_calls_are_refused),
     CASE(fields_that_contradict_the_host_are_refused),
+    CASE(tuning_that_a_unix_host_does_not_need_is_ignored),
     CASE(a_host_of_another_family_is_no_host),
     CASE(a_refused_option_is_named),
     CASE(any_backlog_gives_a_listener_that_works),
