@@ -440,8 +440,7 @@ typedef struct sock_options {
      */
     size_t size;
     /**
-     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. The IPv4-mapped `::ffff:192.0.2.1` is an address of
-     * IPv4: 192.0.2.1. All calls.
+     * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address is one of IPv4. All calls.
      */
     int family;
     /**

@@ -68,8 +68,7 @@ pub enum sock_kind {
 pub struct sock_options {
     /// sizeof(sock_options); 0 is SOCK_EINVAL.
     pub size: usize,
-    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. The IPv4-mapped `::ffff:192.0.2.1` is an address of
-    /// IPv4: 192.0.2.1. All calls.
+    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address is one of IPv4. All calls.
     pub family: c_int,
     /// TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
     pub nodelay: c_int,
