@@ -899,7 +899,9 @@ static void linger_or_echo(sock_t connection, void *context)
     CHECK(fill(connection), >, 0);
     CHECK(sock_set_option(connection, SOCK_OPT_LINGER_MS, 2000), ==, 0);
     atomic_store(&lingering, 1);
+    int64_t began = now_ms();
     CHECK(sock_close(connection), ==, 0);
+    CHECK(now_ms() - began, >=, 1999); /* two clocks */
     atomic_store(&lingered, 1);
 }
 

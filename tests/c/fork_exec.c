@@ -310,7 +310,6 @@ static void a_daemon_uses_handles_from_before_and_after(void)
     }
 }
 
-/* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
 /* A call that was under way at the fork never ends in the child; closing there lets go of the connection all the same, and keeps the
  * descriptor's number from being used for something else. */
 static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair make)
@@ -348,6 +347,7 @@ static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair m
 }
 OVER_BOTH(closing_in_the_child_lets_go_though_a_call_was_under_way)
 
+/* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
 static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
 {
     sock_t s;
@@ -372,6 +372,27 @@ static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
     close(go[1]);
 }
 
+/* In the child there is nothing to wait for: what is unsent goes on from the parent's copy, which lingers as it was asked to. */
+static void a_lingering_handle_is_closed_in_the_child_at_once(void)
+{
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(fill(s), >, 0);
+    CHECK(sock_set_option(s, SOCK_OPT_LINGER_MS, 15000), ==, 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        int64_t began = now_ms();
+        CHECK(sock_close(s), ==, 0);
+        CHECK(now_ms() - began, <, 10000);
+        leave_child();
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_get_option(s, SOCK_OPT_LINGER_MS), ==, 15000);
+    raw_reset(peer);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static const test_case cases[] = {
     BOTH_CASES(handles_work_in_the_child),
     CASE(a_listener_is_shared_with_the_child),
@@ -384,5 +405,6 @@ static const test_case cases[] = {
     CASE(a_daemon_uses_handles_from_before_and_after),
     CASE(a_forked_copy_keeps_the_connection_until_it_is_closed_too),
     BOTH_CASES(closing_in_the_child_lets_go_though_a_call_was_under_way),
+    CASE(a_lingering_handle_is_closed_in_the_child_at_once),
 };
 TEST_MAIN(cases)

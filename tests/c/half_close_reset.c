@@ -442,6 +442,17 @@ static void finish_drops_all_that_comes_before_the_end(make_pair make)
 }
 OVER_BOTH(finish_drops_all_that_comes_before_the_end)
 
+static void finish_tells_of_a_reset(void)
+{
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    raw_reset(peer);
+    CHECK(raw_readable(sock_fd(s), 5000), ==, true); /* it is here, and shutdown(2) knows of no connection any more */
+    CHECK(sock_finish(s, 5000), ==, SOCK_ECONNRESET);
+    CHECK(sock_close(s), ==, SOCK_EHANDLE);
+}
+
 static void finish_leaves_other_kinds_alone(void)
 {
     sock_t bound = sock_udp_bind("127.0.0.1", "0", NULL), connected;
@@ -529,6 +540,7 @@ static const test_case cases[] = {
     BOTH_CASES(abort_ends_calls_in_flight_as_close_does),
     CASE(abort_after_a_half_close_resets_too),
     CASE(finish_delivers_what_was_written_though_input_was_left_unread),
+    CASE(finish_tells_of_a_reset),
     CASE(finish_leaves_other_kinds_alone),
     BOTH_CASES(finish_gives_up_when_its_time_is_over),
     BOTH_CASES(finish_ends_when_the_peer_has_ended),

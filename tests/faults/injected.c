@@ -728,6 +728,24 @@ static void a_refusal_after_a_full_batch_is_kept(void)
 }
 
 /* An abort that cannot be a reset says so, and closes. */
+/* Byte by byte there is more than a peer that ends can have left behind: what it is to be taken for is one that never ends. */
+static void a_finish_whose_time_is_over_does_not_drop_for_ever(void)
+{
+    enum { SIZE = 20000 };
+    static char data[SIZE];
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    raw_send(peer, data, SIZE);
+    CHECK(shutdown(peer, SHUT_WR), ==, 0);
+    fault_arm(&(fault_plan){ .action = FAULT_SHORT, .value = 1, .when = FAULT_FROM, .first = 1, .functions = "recv" });
+    CHECK(sock_finish(s, 0), ==, SOCK_ETIMEDOUT);
+    long calls = disarm();
+    CHECK(calls, >=, 4000);
+    CHECK(calls, <, SIZE);
+    raw_close(peer);
+}
+
 static void an_abort_that_fails_closes_all_the_same(void)
 {
     sock_t pair[2];
@@ -976,6 +994,7 @@ static const test_case cases[] = {
     CASE(a_send_without_memory_leaves_a_usable_handle),
     CASE(failures_and_counts_are_told_without_memory),
     CASE(a_refusal_after_a_full_batch_is_kept),
+    CASE(a_finish_whose_time_is_over_does_not_drop_for_ever),
     CASE(an_abort_that_fails_closes_all_the_same),
     CASE(a_socket_that_cannot_be_looked_at_is_not_adopted),
     CASE(a_passed_socket_that_cannot_be_looked_at_is_looked_at_again),
