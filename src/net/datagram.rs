@@ -379,7 +379,8 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
     let Some(mut got) = receive(&pinned, &mut call, attempt)? else {
         return Ok(0);
     };
-    while got < datagrams.len() && got % system::BATCH == 0 {
+    let most = if joins { system::BATCH_JOINED } else { system::BATCH };
+    while got < datagrams.len() && got % most == 0 {
         match system::receive_batch(pinned.descriptor(), &mut datagrams[got..], joins, family) {
             Ok(more) => got += more,
             Err(Errno::EAGAIN) => break,

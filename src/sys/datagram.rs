@@ -11,6 +11,8 @@ use std::ptr::null_mut;
 
 /// How many datagrams one system call takes here: what describes them lies on the stack, 9 KiB.
 pub const BATCH: usize = 64;
+/// How many where they may have been joined: these need more room each.
+pub const BATCH_JOINED: usize = 24;
 /// The longest datagram there is, in bytes of data: UDP over IPv6 (RFC 8200). A joined one is no longer.
 pub const LONGEST: usize = 65527;
 /// The longest over IPv4.
@@ -203,16 +205,29 @@ impl Control {
         // SAFETY: CMSG_SPACE is arithmetic.
         unsafe { libc::CMSG_SPACE(2) as usize }
     }
+}
 
-    /// The value of UDP_GRO in the `length` bytes that the kernel wrote: the size of the datagrams that were joined.
-    fn joined(&self, length: usize) -> Option<u32> {
-        const HEADER: usize = size_of::<libc::cmsghdr>();
-        // SAFETY: the room is aligned for a cmsghdr and larger than it; every bit pattern is a value.
-        let header = unsafe { self.0.as_ptr().cast::<libc::cmsghdr>().read() };
-        let ours = length >= HEADER + 4 && header.cmsg_level == libc::SOL_UDP && header.cmsg_type == libc::UDP_GRO;
-        let value = || i32::from_ne_bytes(std::array::from_fn(|at| self.0[HEADER + at]));
-        if ours { u32::try_from(value()).ok() } else { None }
+/// Room for UDP_GRO and what the kernel may put before it where the socket's owner has asked for that: times of arrival, the
+/// device, a mark, a priority, a count of lost datagrams. What comes after it may be cut.
+#[repr(C, align(8))]
+struct Arrival([u8; 256]);
+
+/// The value of UDP_GRO in what the kernel has written beside a message: the size of the datagrams that were joined.
+fn joined(message: &libc::msghdr) -> Option<u32> {
+    // SAFETY: the kernel has filled in the message; the CMSG macros stay within its control, which is aligned for headers.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: not null, so a whole header within the control.
+        let (level, kind, length) = unsafe { ((*header).cmsg_level, (*header).cmsg_type, (*header).cmsg_len as usize) };
+        // SAFETY: CMSG_LEN is arithmetic.
+        if level == libc::SOL_UDP && kind == libc::UDP_GRO && length >= unsafe { libc::CMSG_LEN(4) } as usize {
+            // SAFETY: the header's data has these four bytes, aligned or not.
+            return u32::try_from(unsafe { libc::CMSG_DATA(header).cast::<i32>().read_unaligned() }).ok();
+        }
+        // SAFETY: as for the first.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
     }
+    None
 }
 
 /// recvfrom(2): the datagram's whole length, which may be more than the buffer's; `from` receives its sender.
@@ -238,15 +253,15 @@ pub fn receive_joined(
     from: &mut Endpoint,
     family: Option<Family>,
 ) -> Result<(usize, Option<u32>)> {
-    let mut control = Control([0; 24]);
+    let mut control = MaybeUninit::<Arrival>::uninit();
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut message = header((from.storage.as_mut_ptr().cast(), from.storage.len() as _), &mut part);
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = control.0.len() as _;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of::<Arrival>() as _;
     // SAFETY: name, part and control are writable and as long as the message says.
     let length = restart(|| check_length(unsafe { libc::recvmsg(descriptor, &mut message, libc::MSG_DONTWAIT) }))?;
     from.received(message.msg_namelen, family);
-    Ok((length, control.joined(message.msg_controllen as _)))
+    Ok((length, joined(&message)))
 }
 
 fn header((name, length): Name, part: *mut libc::iovec) -> libc::msghdr {
@@ -262,30 +277,32 @@ fn header((name, length): Name, part: *mut libc::iovec) -> libc::msghdr {
 /// recvmmsg(2) into as many entries as one call takes, filling them in. How many. `joined`: UDP_GRO may be on.
 pub fn receive_batch(descriptor: RawFd, datagrams: &mut [Datagram], joined: bool, family: Option<Family>) -> Result<usize> {
     match datagrams.len() {
-        1 => receive_up_to::<1>(descriptor, datagrams, joined, family),
-        _ => receive_up_to::<BATCH>(descriptor, datagrams, joined, family),
+        1 => receive_up_to::<1, 1>(descriptor, datagrams, joined, family),
+        _ if joined => receive_up_to::<BATCH_JOINED, BATCH_JOINED>(descriptor, datagrams, true, family),
+        _ => receive_up_to::<BATCH, 0>(descriptor, datagrams, false, family),
     }
 }
 
-/// Not inlined: the large one's stack is touched page by page.
+/// Not inlined: the large one's stack is touched page by page. `ROOMS`: for what arrives beside the datagrams, if that is
+/// `wanted`.
 #[inline(never)]
-fn receive_up_to<const MOST: usize>(
+fn receive_up_to<const MOST: usize, const ROOMS: usize>(
     descriptor: RawFd,
     datagrams: &mut [Datagram],
-    joined: bool,
+    wanted: bool,
     family: Option<Family>,
 ) -> Result<usize> {
     let count = datagrams.len().min(MOST);
     let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
     let mut parts = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
-    let mut controls = [const { MaybeUninit::<Control>::uninit() }; MOST];
+    let mut controls = [const { MaybeUninit::<Arrival>::uninit() }; ROOMS];
     for (index, datagram) in datagrams[..count].iter_mut().enumerate() {
         let part = parts[index].write(datagram.part(0, datagram.size));
         let name = (datagram.endpoint.storage.as_mut_ptr().cast(), datagram.endpoint.storage.len() as _);
         let mut header = header(name, part);
-        if joined {
-            header.msg_control = controls[index].write(Control([0; 24])).0.as_mut_ptr().cast();
-            header.msg_controllen = size_of::<Control>() as _;
+        if wanted {
+            header.msg_control = controls[index].as_mut_ptr().cast();
+            header.msg_controllen = size_of::<Arrival>() as _;
         }
         messages[index].write(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
     }
@@ -297,11 +314,7 @@ fn receive_up_to<const MOST: usize>(
         datagram.length = message.msg_len as usize;
         datagram.flags = if header.msg_flags & libc::MSG_TRUNC != 0 { TRUNCATED } else { 0 };
         datagram.endpoint.received(header.msg_namelen, family);
-        datagram.segment = match joined {
-            // SAFETY: initialized above wherever `joined`.
-            true => unsafe { controls[index].assume_init_ref() }.joined(header.msg_controllen as _).unwrap_or(0),
-            false => 0,
-        };
+        datagram.segment = joined(header).unwrap_or(0);
     }
     Ok(got)
 }

@@ -16,6 +16,9 @@
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
+#ifndef SO_RCVMARK
+#define SO_RCVMARK 75
+#endif
 enum { LONGEST = 65507, LARGE = LONGEST }; /* large enough for joined datagrams on IPv4 */
 
 static sock_address address_of(sock_t s)
@@ -819,6 +822,53 @@ static void an_adopted_socket_may_join_datagrams_already(void)
     CHECK(sock_close(a), ==, 0);
 }
 
+/* The owner of an adopted socket may have asked the kernel to send more along with each datagram than the library wants. */
+static void what_else_an_owner_asked_for_hides_no_sizes(void)
+{
+    enum { ROOMS = 30, SEGMENT = 100, SIZE = 4 * SEGMENT };
+    enum { RX_SOFTWARE = 1 << 3, SOFTWARE = 1 << 4, OPT_CMSG = 1 << 10, OPT_PKTINFO = 1 << 13 }; /* of linux/net_tstamp.h */
+    static const struct { int level, name, value; } asked[] = {
+        {SOL_SOCKET, SO_TIMESTAMP, 1}, {SOL_SOCKET, SO_TIMESTAMPNS, 1}, {SOL_SOCKET, SO_RXQ_OVFL, 1},
+        {SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE | SOFTWARE | OPT_CMSG | OPT_PKTINFO},
+        {SOL_SOCKET, SO_RCVMARK, 1}, {IPPROTO_IP, IP_PKTINFO, 1}, {IPPROTO_IP, IP_RECVTOS, 1}, {IPPROTO_IP, IP_RECVTTL, 1},
+    };
+    static char rooms[ROOMS][LARGE], data[SIZE];
+    sock_datagram in[ROOMS], out[ROOMS];
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    CHECK(bind(fd, (struct sockaddr *)&own, sizeof own), ==, 0);
+    if (setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) != 0) skip("this kernel has no UDP_GRO");
+    sock_t a = bound(), b = sock_from_fd(fd);
+    pattern(data, SIZE, 0);
+    for (int i = 0; i < ROOMS; i++) {
+        in[i] = (sock_datagram){.data = rooms[i], .size = LARGE};
+        out[i] = (sock_datagram){.data = data, .size = SIZE, .segment = SEGMENT, .address = address_of(b)};
+    }
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) { /* each, and together with those before */
+        context("option %zu", i);
+        if (setsockopt(fd, asked[i].level, asked[i].name, &asked[i].value, sizeof asked[i].value) != 0) note("no option %zu", i);
+        for (int room = 1; room <= ROOMS; room += ROOMS - 1) {
+            CHECK(sock_send_batch(a, out, ROOMS), ==, ROOMS);
+            bool joined = false;
+            for (size_t got = 0; got < (size_t)ROOMS * SIZE;) {
+                int64_t count = sock_recv_batch(b, in, (size_t)room);
+                CHECK(count, >, 0);
+                for (int64_t k = 0; k < count; k++) {
+                    CHECK(in[k].length == SEGMENT || in[k].segment == SEGMENT, ==, true);
+                    CHECK(pattern_mismatch(in[k].data, in[k].length, got % SIZE), ==, in[k].length);
+                    joined |= in[k].length > SEGMENT;
+                    got += in[k].length;
+                }
+            }
+            CHECK(joined, ==, true);
+        }
+        CHECK(sock_send_batch(a, out, 1), ==, 1);
+        expect_pieces(b, by_read, SIZE, SEGMENT);
+    }
+    context(NULL);
+    close_both(a, b);
+}
+
 static void what_is_left_of_joined_datagrams_is_readable_to_pollers(void)
 {
     static char data[3000];
@@ -1427,6 +1477,7 @@ static const test_case cases[] = {
     CASE(a_small_batch_where_datagrams_are_joined_tells_its_error),
     CASE(only_buffers_for_the_longest_datagram_ask_for_joined_ones),
     CASE(an_adopted_socket_may_join_datagrams_already),
+    CASE(what_else_an_owner_asked_for_hides_no_sizes),
     CASE(what_is_left_of_joined_datagrams_is_readable_to_pollers),
     CASE(small_buffers_leave_joining_off),
     CASE(data_of_any_size_is_segmented),
