@@ -14,7 +14,7 @@ use super::wait::Call;
 use super::waker::{self, Waker};
 use super::worker::Reactor;
 use crate::sys::shared::Shared;
-use crate::sys::{self, OwnedFd, RawFd, process};
+use crate::sys::{self, OwnedFd, RawFd, memory, process};
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -119,6 +119,14 @@ pub fn look(handle: Handle) -> Option<(&'static Socket, &'static [Side; 2])> {
 pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
     let (slot, tag) = named(handle)?;
     slot.sides[0].gate.is_of(tag).then_some(&slot.sides)
+}
+
+/// A worker is about to tell a handle's waiters of something, and they to look at it.
+#[inline]
+pub fn fetch_ahead(handle: Handle) {
+    if let Some((slot, _)) = named(handle) {
+        memory::fetch_ahead(std::ptr::from_ref(slot).cast(), size_of::<Slot>());
+    }
 }
 
 /// A worker ends: its fibers, which are no more, leave the lists that they have stayed on, and the sockets that are registered
