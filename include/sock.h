@@ -959,7 +959,8 @@ int sock_peer_address(sock_t s,
  *         the code is that of the attempt that tells most, of equals the first: an answer of the peer (SOCK_ECONNREFUSED,
  *         SOCK_ECONNRESET), else that the kernel waited in vain (SOCK_ETIMEDOUT), else what this machine forbids or lacks
  *         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
- *         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
+ *         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT, and SOCK_EINVAL where the socket is
+ *         no stream. sock_last_error tells every attempt.
  *
  * Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
  */
@@ -1315,7 +1316,8 @@ int sock_cancel(sock_t s);
  * @param options or NULL; `timeout_ms` limits resolving, `reuse_address` is off by default
  * @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local port is left,
  *         SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ENOENT
- *         and SOCK_ECONNREFUSED for unix paths, SOCK_EACCES, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ELIMIT
+ *         and SOCK_ECONNREFUSED for unix paths, SOCK_EACCES, SOCK_EINVAL (also where the unix socket is a stream), SOCK_ETOOLONG,
+ *         SOCK_ELIMIT
  *
  * Blocks only where `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
  */
@@ -1352,7 +1354,7 @@ sock_t sock_udp_bind(const char *host,
  *         not sent, and the socket stays usable), or where a unix receiver is gone (after that a connected socket has none:
  *         SOCK_ENOTCONN), SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or where a firewall forbids it, SOCK_EUNREACH,
  *         SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address of another family (an IPv4-mapped one is of
- *         IPv4) or with port 0, SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
+ *         IPv4), with port 0 or of a unix stream, SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
  */

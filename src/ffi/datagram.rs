@@ -66,7 +66,8 @@ unsafe fn batch<'a>(datagrams: *mut sock_datagram, count: usize) -> Result<&'a m
 /// @param options or NULL; `timeout_ms` limits resolving, `reuse_address` is off by default
 /// @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local port is left,
 ///         SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ENOENT
-///         and SOCK_ECONNREFUSED for unix paths, SOCK_EACCES, SOCK_EINVAL, SOCK_ETOOLONG, SOCK_ELIMIT
+///         and SOCK_ECONNREFUSED for unix paths, SOCK_EACCES, SOCK_EINVAL (also where the unix socket is a stream), SOCK_ETOOLONG,
+///         SOCK_ELIMIT
 ///
 /// Blocks only where `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
 #[unsafe(no_mangle)]
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char,
 ///         not sent, and the socket stays usable), or where a unix receiver is gone (after that a connected socket has none:
 ///         SOCK_ENOTCONN), SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or where a firewall forbids it, SOCK_EUNREACH,
 ///         SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address of another family (an IPv4-mapped one is of
-///         IPv4) or with port 0, SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
+///         IPv4), with port 0 or of a unix stream, SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
 ///
 /// Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
 #[unsafe(no_mangle)]

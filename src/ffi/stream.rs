@@ -27,7 +27,8 @@ use std::ffi::{c_char, c_int, c_void};
 ///         the code is that of the attempt that tells most, of equals the first: an answer of the peer (SOCK_ECONNREFUSED,
 ///         SOCK_ECONNRESET), else that the kernel waited in vain (SOCK_ETIMEDOUT), else what this machine forbids or lacks
 ///         (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
-///         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT. sock_last_error tells every attempt.
+///         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT, and SOCK_EINVAL where the socket is
+///         no stream. sock_last_error tells every attempt.
 ///
 /// Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305, RFC 6724. Since 0.1.
 #[unsafe(no_mangle)]

@@ -161,6 +161,10 @@ impl From<Errno> for Error {
     fn from(errno: Errno) -> Error {
         let code = match errno {
             Errno::EINVAL => Code::InvalidArgument,
+            Errno::EPROTOTYPE => {
+                return Error::invalid("the unix socket there is of another type (stream, datagram or sequenced-packet)")
+                    .errno(errno);
+            }
             Errno::EAFNOSUPPORT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::ENOPROTOOPT | Errno::ENOSYS => {
                 Code::NotSupported
             }

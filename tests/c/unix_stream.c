@@ -132,6 +132,28 @@ static void what_is_no_living_listener_cannot_be_opened(void)
     remove_place();
 }
 
+static void a_socket_of_another_type_is_told(void)
+{
+    make_place();
+    char other[sizeof host + 2];
+    snprintf(other, sizeof other, "%s2", host);
+    sock_t listener = listen_there(NULL), datagrams = sock_udp_bind(other, NULL, NULL), sender = sock_from_fd(socket(AF_UNIX, SOCK_DGRAM, 0));
+    sock_address stream;
+    CHECK(sock_local_address(listener, &stream), ==, 0);
+    int64_t results[] = { sock_open(other, NULL, NULL), sock_udp_open(host, NULL, NULL), sock_send_to(sender, "x", 1, &stream) };
+    for (int i = 0; i < 3; i++) {
+        context("result %d", i);
+        CHECK(results[i], ==, SOCK_EINVAL);
+    }
+    CHECK(sock_last_errno(), ==, EPROTOTYPE);
+    CHECK(strstr(sock_last_error(), "of another type") != NULL, ==, true);
+    CHECK(strstr(sock_last_error(), path) != NULL, ==, true);
+    CHECK(sock_close(sender), ==, 0);
+    CHECK(sock_close(datagrams), ==, 0);
+    CHECK(sock_close(listener), ==, 0);
+    remove_place();
+}
+
 static void a_path_without_permission_is_told(void)
 {
     if (geteuid() != 0) skip("only root can become somebody else");
@@ -526,6 +548,7 @@ static const test_case cases[] = {
     CASE(close_leaves_a_path_that_is_no_longer_its_own),
     CASE(a_relative_path_is_removed_from_wherever_the_process_is),
     CASE(what_is_no_living_listener_cannot_be_opened),
+    CASE(a_socket_of_another_type_is_told),
     CASE(a_path_without_permission_is_told),
     CASE(what_is_not_a_stale_socket_is_not_taken_over),
     CASE(the_path_of_a_crashed_listener_is_taken_over),
