@@ -68,10 +68,11 @@ impl Gate {
         self.enter_with(tag, |_| (1, Entry::Pin))
     }
 
-    /// Enters and takes the turn where nobody is inside, as most often: no need to look first.
+    /// Enters where nobody is inside, as most often, and takes the `turn` or not: no need to look first.
     #[inline]
-    pub fn enter_alone(&self, tag: u64) -> bool {
-        self.word.compare_exchange(tag, tag | TAKEN | 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    pub fn enter_alone(&self, tag: u64, turn: bool) -> bool {
+        let entered = 1 + if turn { TAKEN } else { 0 };
+        self.word.compare_exchange(tag, tag + entered, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Enters and takes the turn, or, where that is taken or others wait for it, enters without.
@@ -297,7 +298,7 @@ mod tests {
         gate.open(TAG_A);
         assert_eq!(gate.enter_for_turn(TAG_A), Entry::Turn);
         assert_eq!(gate.leave(true), Left { wanted: false, drained: false });
-        assert!(gate.enter_alone(TAG_A));
+        assert!(gate.enter_alone(TAG_A, true));
         gate.set_wanted(true);
         assert_eq!(gate.enter(TAG_A), Entry::Pin);
         assert_eq!(gate.leave(false), Left { wanted: false, drained: false });
@@ -326,7 +327,7 @@ mod tests {
         first.open(TAG_A);
         other.open(TAG_A);
         assert_eq!((first.claim(TAG_A), other.claim(TAG_A)), (Some(true), Some(true)));
-        assert!(!other.enter_alone(TAG_A));
+        assert!(!other.enter_alone(TAG_A, true) && !other.enter_alone(TAG_A, false));
         assert_eq!(other.enter_for_turn(TAG_A), Entry::Turn);
         assert!(other.may_stay(&first));
         assert!(!other.leave(true).drained);
@@ -335,7 +336,7 @@ mod tests {
         assert!(!first.leave(false).drained);
         other.give_up_claim();
         assert!(!other.leave(false).drained);
-        assert!(first.enter_alone(TAG_A) && other.enter_alone(TAG_A));
+        assert!(first.enter_alone(TAG_A, true) && other.enter_alone(TAG_A, false));
     }
 
     #[test]

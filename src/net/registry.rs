@@ -152,15 +152,19 @@ pub struct Pinned {
 
 /// Enters a handle of any kind to work beside other calls.
 pub fn pin(handle: Handle, direction: Direction) -> Result<Pinned> {
-    let (slot, tag) = find(handle)?;
-    admit(slot, direction, slot.sides[direction as usize].gate.enter(tag))
+    let Some((slot, tag)) = named(handle) else { return Err(Error::new(Code::BadHandle)) };
+    let gate = &slot.sides[direction as usize].gate;
+    if gate.enter_alone(tag, false) {
+        return Ok(Pinned { slot, direction, turn: false });
+    }
+    admit(slot, direction, gate.enter(tag))
 }
 
 /// Enters a handle and takes the turn of a direction if nobody else is inside. None says nothing about the handle.
 #[inline]
 pub fn pin_alone(handle: Handle, direction: Direction) -> Option<Pinned> {
     let (slot, tag) = named(handle)?;
-    slot.sides[direction as usize].gate.enter_alone(tag).then(|| Pinned { slot, direction, turn: true })
+    slot.sides[direction as usize].gate.enter_alone(tag, true).then(|| Pinned { slot, direction, turn: true })
 }
 
 /// Enters a handle and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
@@ -177,7 +181,7 @@ pub fn pin_for_turn(handle: Handle, direction: Direction, call: &mut Call) -> Re
 #[inline]
 pub fn try_pin_for_turn(handle: Handle, direction: Direction) -> Result<Pinned> {
     let (slot, tag) = find(handle)?;
-    if slot.sides[direction as usize].gate.enter_alone(tag) {
+    if slot.sides[direction as usize].gate.enter_alone(tag, true) {
         return Ok(Pinned { slot, direction, turn: true });
     }
     let pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
