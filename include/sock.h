@@ -1371,10 +1371,10 @@ int64_t sock_send_to(sock_t s,
  * @param size the longest datagram to take whole. With 0 an empty datagram gives 0 and any other SOCK_ETRUNC
  * @param from receives the sender, also with SOCK_ETRUNC; may be NULL. An unnamed unix sender is told as "unix:", which
  *        nothing can be sent to
- * @return its length; 0 for an empty datagram, and, from nobody, after sock_shutdown(s, SOCK_READ); SOCK_ETRUNC if it was longer than `size`: the buffer is filled,
- *         sock_last_count tells how many bytes are in it, and the rest of the datagram is gone; SOCK_ECONNREFUSED on a
- *         connected socket, once for all datagrams that the peer's machine refused since the last call; SOCK_ETIMEDOUT, SOCK_ECANCELED,
- *         SOCK_ECLOSED
+ * @return its length; 0 for an empty datagram, and, from nobody, after sock_shutdown(s, SOCK_READ) and at the end of sequenced
+ *         packets; SOCK_ETRUNC if it was longer than `size`: the buffer is filled, sock_last_count tells how many bytes are in
+ *         it, and the rest of the datagram is gone; SOCK_ECONNREFUSED on a connected socket, once for all datagrams that the
+ *         peer's machine refused since the last call; SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks until its timeout or deadline; any thread, several at once: each datagram goes to one of them. recvfrom(2).
  * Since 0.1.
@@ -1413,8 +1413,9 @@ int64_t sock_send_batch(sock_t s,
  * @param s a datagram socket
  * @param datagrams `data` and `size` of each are read, everything else is set in those received
  * @param count of `datagrams`; 0 returns 0 at once
- * @return how many were received, at least one, but 0 after sock_shutdown(s, SOCK_READ); a datagram longer than its buffer has SOCK_TRUNCATED in `flags`, and is no
- *         failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
+ * @return how many were received, at least one, but 0 after sock_shutdown(s, SOCK_READ) and at the end of sequenced packets; a
+ *         datagram longer than its buffer has SOCK_TRUNCATED in `flags`, and is no failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT,
+ *         SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks until there is one, its timeout or deadline; any thread, several at once. recvmmsg(2), udp(7). Since 0.1.
  */

@@ -13,7 +13,7 @@ use super::wait::Call;
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family};
-use crate::sys::{self, Errno, RawFd, poll};
+use crate::sys::{self, Errno, RawFd, option, poll};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
@@ -263,16 +263,20 @@ fn received(pinned: &Pinned, whole: usize, size: usize) -> Result<usize> {
     Err(Error::text(Code::Truncated, format_args!("a datagram of {whole} bytes was cut to {size}")).after(size))
 }
 
-/// After a datagram of `length` bytes: where it was empty, and nothing else will come, the end of sequenced packets has been read,
-/// which this tells the pollers.
+/// After a datagram of `length` bytes: if it was the end of sequenced packets, the pollers are told that it has been read.
 pub fn note_end(pinned: &Pinned, length: usize) {
-    let ended = length == 0
-        && pinned.socket().family() == Some(Family::Unix)
-        && poll::peer_has_ended(pinned.descriptor())
-        && socket::receive(pinned.descriptor(), &mut [], socket::PEEK | socket::TRUNCATED_LENGTH) == Ok(0);
-    if ended {
+    if length == 0 && has_ended(pinned) {
         pinned.side().ended.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether nothing else comes than the end of sequenced packets, which looks like empty ones.
+fn has_ended(pinned: &Pinned) -> bool {
+    let descriptor = pinned.descriptor();
+    pinned.socket().family() == Some(Family::Unix)
+        && poll::peer_has_ended(descriptor)
+        && socket::receive(descriptor, &mut [], socket::PEEK | socket::TRUNCATED_LENGTH) == Ok(0)
+        && option::get(descriptor, option::KIND) == Ok(socket::Type::SequencedPacket as i32)
 }
 
 /// A datagram and its sender.
@@ -391,8 +395,14 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
         }
     }
     let bytes = datagrams[..got].iter().map(|datagram| datagram.length()).sum();
-    note_end(&pinned, bytes);
     count(&pinned, bytes);
+    if datagrams[got - 1].length() == 0 && has_ended(&pinned) {
+        // Of that the kernel makes an empty datagram in each entry that is left.
+        got -= datagrams[..got].iter().rev().take_while(|datagram| datagram.length() == 0).count();
+        if got == 0 {
+            pinned.side().ended.store(true, Ordering::Relaxed);
+        }
+    }
     Ok(got)
 }
 

@@ -651,6 +651,66 @@ static void sequenced_packets_keep_their_boundaries(void)
     close_both(s, listener);
 }
 
+/* The kernel would give a batch as many empty packets as it has entries. */
+static void the_end_of_sequenced_packets_is_no_packet_of_a_batch(void)
+{
+    enum { MOST = 70 };
+    const int sizes[] = {1, 2, 64, MOST};
+    char bytes[MOST];
+    sock_datagram in[MOST];
+    for (int i = 0; i < MOST; i++) in[i] = (sock_datagram){.data = &bytes[i], .size = 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int fds[2];
+        context("batches of %d", sizes[i]);
+        CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), ==, 0);
+        sock_t s = sock_from_fd(fds[0]), poller = sock_poller();
+        sock_event event;
+        CHECK(sock_poller_add(poller, s, SOCK_READ, NULL), ==, 0);
+        CHECK(send(fds[1], "", 0, 0), ==, 0); /* an empty packet that more comes after is one */
+        raw_send(fds[1], "x", 1);
+        close(fds[1]);
+        int64_t got = 0;
+        while (got < 2) {
+            CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+            CHECK(event.ready & SOCK_READ, ==, SOCK_READ);
+            int64_t count = sock_recv_batch(s, in, (size_t)sizes[i]);
+            CHECK(count, >, 0);
+            got += count;
+        }
+        CHECK(got, ==, 2);
+        CHECK(bytes[sizes[i] > 1 ? 1 : 0], ==, 'x');
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1); /* the end has not been read yet */
+        CHECK(event.ready & SOCK_READ, ==, SOCK_READ);
+        CHECK(sock_recv_batch(s, in, (size_t)sizes[i]), ==, 0);
+        CHECK(sock_recv_batch(s, in, (size_t)sizes[i]), ==, 0);
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 0);
+        close_both(s, poller);
+    }
+}
+
+/* Unlike sequenced packets, they have no end: one that is shut down says so itself when all has been read. */
+static void empty_unix_datagrams_that_came_before_a_shutdown_are_delivered(void)
+{
+    int fds[2];
+    char byte;
+    sock_datagram one = {.data = &byte, .size = 1};
+    sock_event event;
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), ==, 0);
+    sock_t s = sock_from_fd(fds[0]), poller = sock_poller();
+    CHECK(sock_poller_add(poller, s, SOCK_READ, NULL), ==, 0);
+    for (int i = 0; i < 3; i++) CHECK(send(fds[1], "", 0, 0), ==, 0);
+    CHECK(sock_shutdown(s, SOCK_READ), ==, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
+        CHECK(event.ready & SOCK_READ, ==, SOCK_READ);
+        CHECK(i == 0 ? sock_read(s, &byte, 1) + 1 : sock_recv_batch(s, &one, 1), ==, 1);
+    }
+    CHECK(sock_recv_batch(s, &one, 1), ==, 0);
+    CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 0);
+    close_both(s, poller);
+    close(fds[1]);
+}
+
 static void accepting_on_an_adopted_blocking_listener_never_blocks(void)
 {
     uint16_t port;
@@ -826,6 +886,8 @@ static const test_case cases[] = {
     CASE(a_number_that_was_closed_under_a_handle_can_be_used),
     CASE(an_adopted_connection_works_and_waits_without_blocking),
     CASE(sequenced_packets_keep_their_boundaries),
+    CASE(the_end_of_sequenced_packets_is_no_packet_of_a_batch),
+    CASE(empty_unix_datagrams_that_came_before_a_shutdown_are_delivered),
     CASE(accepting_on_an_adopted_blocking_listener_never_blocks),
     CASE(a_released_descriptor_is_as_it_was),
     CASE(a_handle_in_use_is_not_released),
