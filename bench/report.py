@@ -20,7 +20,7 @@ BENCHES = {
     "udp": Bench("Datagrams", "burst of 54", "One thread sends 54 datagrams and receives them."),
     "bulk": Bench("Bulk data", "write or file", "A partner drains the connection; a slice ends when it has everything."),
     "relay": Bench("Relaying", "MiB", "Source and sink on one CPU, the relay on another; CPU time is the relay's alone."),
-    "servers": Bench("Echo servers", "request", "One server thread on one CPU, the load generator (raw epoll) on the other, one request under way on each connection."),
+    "servers": Bench("Echo servers", "request", "One server thread on one CPU, the load generator (raw epoll) on the other, where it never sleeps, so that no server pays for waking it; one request under way on each connection."),
 }
 
 # What libsock promises: bench, case, side, which figure, the limit. "time" and "cpu" are relative to the first side of the case
