@@ -608,8 +608,8 @@ typedef struct sock_event {
  *
  * When it returns the connection is closed, unless it has done so itself. What was written still reaches the peer, even where data
  * was left unread: what the peer still sends is read and dropped in the background until its end, for a second of silence or ten
- * seconds in all. To leave the connection to a forked child, or to a process that its descriptor was passed to, sock_close it in the
- * handler: then the server does not end it for them.
+ * seconds in all. With SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a forked child, or to a process that its
+ * descriptor was passed to, sock_close it in the handler: then the server does not end it for them.
  *
  * It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any thread. In a child that
  * a handler forks, the handler's code goes on with blocking calls that block the child; the child must end by _exit or exec. When

@@ -73,6 +73,11 @@ pub fn linger(closer: &Pinned) {
     let _ = option::set_linger(descriptor, None);
 }
 
+/// Whether SOCK_OPT_LINGER_MS asks for a reset: whoever closes then has nothing to see to.
+pub fn resets(closer: &Pinned) -> bool {
+    closer.socket().lingers.load(Ordering::Relaxed) && matches!(option::linger(closer.descriptor()), Ok(Some(0)))
+}
+
 /// Closes with a reset.
 pub fn abort(handle: Handle) -> Result<()> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream])?;

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -522,6 +523,24 @@ static void a_peer_that_goes_on_sending_gets_the_answer_and_its_end(void)
     while (!raw_readable(client, 1));
     CHECK(now_ms() - began, <, 5000); /* it is listened to for ten seconds at most */
     CHECK(raw_drain(client), ==, 0);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
+static void leave_with_a_reset(sock_t connection, void *context)
+{
+    char byte;
+    (void)context;
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    CHECK(sock_set_option(connection, SOCK_OPT_LINGER_MS, 0), ==, 0);
+}
+
+static void a_handler_may_leave_its_connection_to_be_reset(void)
+{
+    served s = serve(leave_with_a_reset, NULL);
+    int client = raw_connect(s.port);
+    raw_send(client, "x", 1); /* and nothing is left unread, which would reset it too */
+    CHECK(raw_drain(client), ==, -ECONNRESET);
     raw_close(client);
     CHECK(sock_close(s.server), ==, 0);
 }
@@ -1308,6 +1327,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(the_peer_gets_what_was_written_though_its_data_was_left_unread)     \
     X(the_connection_closes_when_the_handler_returns)                     \
     X(who_only_waits_for_its_peer_is_not_cut)                             \
+    X(a_handler_may_leave_its_connection_to_be_reset)                     \
     X(a_peer_that_goes_on_sending_gets_the_answer_and_its_end)            \
     X(a_unix_connection_closes_at_once)                                   \
     X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \

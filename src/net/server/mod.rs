@@ -339,6 +339,9 @@ impl Server {
         let _ = registry::close(task.connection, |closer| {
             close::farewell(closer);
             closer.alarm();
+            if close::resets(closer) {
+                return;
+            }
             self.see_off(closer);
             close::linger(closer);
         });
