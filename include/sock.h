@@ -522,8 +522,8 @@ typedef struct sock_options {
      */
     int unix_mode;
     /**
-     * Bind to this literal address first, and use only addresses of its family; NULL = any. Not for "unix:" streams. Open, UDP
-     * open.
+     * Bind to this literal address first, and use only addresses of its family; NULL = any. It may have the port behind it, as in
+     * "[::1]:4000". Not for "unix:" streams. Open, UDP open.
      */
     const char *local_host;
     /**

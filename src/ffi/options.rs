@@ -114,8 +114,8 @@ pub struct sock_options {
     /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what the umask leaves. Listen and
     /// bind on "unix:".
     pub unix_mode: c_int,
-    /// Bind to this literal address first, and use only addresses of its family; NULL = any. Not for "unix:" streams. Open, UDP
-    /// open.
+    /// Bind to this literal address first, and use only addresses of its family; NULL = any. It may have the port behind it, as in
+    /// "[::1]:4000". Not for "unix:" streams. Open, UDP open.
     pub local_host: *const c_char,
     /// Bind to this port first; NULL = any. Not for "unix:". Open, UDP open.
     pub local_port: *const c_char,

@@ -279,7 +279,7 @@ fn not_ipv6(text: &[u8]) -> Error {
 }
 
 /// Whether a host is meant as `host:port` or `[address]:port`.
-fn carries_port(text: &[u8]) -> bool {
+pub fn carries_port(text: &[u8]) -> bool {
     let mut halves = text.rsplitn(2, |byte| *byte == b':');
     let (port, host) = (halves.next().unwrap_or(text), halves.next().unwrap_or(b"::"));
     let alone = !host.contains(&b':') || host.starts_with(b"[") && host.ends_with(b"]");

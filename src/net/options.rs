@@ -1,7 +1,7 @@
 //! The options of opening, listening and binding: which mean something where, and how they reach a socket.
 
 use super::error::{Code, Error, Result};
-use super::name::{Host, Protocol, Request, Target};
+use super::name::{Host, Protocol, Request, Target, carries_port};
 use super::socket::Kind;
 use super::wait::{NEVER, after};
 use crate::sys::option::{self, Name};
@@ -166,7 +166,9 @@ impl Options<'_> {
         if self.local_host.or(self.local_port).is_none() {
             return Ok(None);
         }
-        let request = Request { host: self.local_host, port: Some(self.local_port.unwrap_or(c"0")) };
+        let whole = self.local_port.is_none() && self.local_host.is_some_and(|host| carries_port(host.to_bytes()));
+        let port = (!whole).then(|| self.local_port.unwrap_or(c"0"));
+        let request = Request { host: self.local_host, port };
         let named = |error: Error| Error::text(error.code, format_args!("local address: {}", error.words()));
         let target = request.parse(protocol).map_err(named)?;
         match target.host {

@@ -197,6 +197,30 @@ static void the_local_end_can_be_chosen(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
+/* As addresses are written elsewhere. */
+static void the_local_end_can_be_one_text(void)
+{
+    uint16_t free_port;
+    sock_t listener = sock_listen(NULL, "0", NULL);
+    const char *port = port_text(port_of(listener));
+    char text[SOCK_ADDRESS_TEXT], host[64];
+    sock_address address;
+    sock_t s;
+    snprintf(host, sizeof host, "%s", own_loopback());
+    raw_close(raw_reserve(&free_port)); /* nobody else's at our own address */
+    snprintf(text, sizeof text, "%s:%d", host, free_port);
+    s = sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = text));
+    CHECK(s, >, 0);
+    char is[SOCK_ADDRESS_TEXT];
+    CHECK(sock_local_address(s, &address), ==, 0);
+    CHECK(sock_address_format(&address, is, sizeof is), >, 0);
+    CHECK(strcmp(is, text), ==, 0);
+    CHECK(sock_abort(s), ==, 0);
+    CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = text, .local_port = "0")), ==, SOCK_EINVAL);
+    CHECK(sock_open("127.0.0.1", port, SOCK_OPTIONS(.local_host = "127.0.0.1:65536")), ==, SOCK_EINVAL);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 /* As long as the peers are different. */
 static void several_connections_can_share_a_local_port(void)
 {
@@ -385,6 +409,7 @@ static const test_case cases[] = {
     CASE(signals_do_not_disturb_connecting),
     CASE(signals_do_not_lengthen_a_connect),
     CASE(the_local_end_can_be_chosen),
+    CASE(the_local_end_can_be_one_text),
     CASE(several_connections_can_share_a_local_port),
     CASE(a_wanted_family_is_the_only_one_tried),
     CASE(a_mapped_literal_is_an_address_of_ipv4),
