@@ -37,7 +37,8 @@ pub struct sock_info {
 /// What the library knows about a handle.
 ///
 /// @param s any handle
-/// @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
+/// @param out its `size` set to sizeof(sock_info); not NULL. Just `size` bytes of it are written: fields that the library is too
+///        old to know are 0.
 /// @return 0; SOCK_EINVAL where `size` is not set
 ///
 /// Never blocks; any thread. Since 0.1.
