@@ -1736,14 +1736,12 @@ int sock_sleep(int64_t ms);
  * What the library knows about a handle.
  *
  * @param s any handle
- * @param out its `size` set to sizeof(sock_info); not NULL. Just `size` bytes of it are written: fields that the library is too
- *        old to know are 0.
+ * @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
  * @return 0; SOCK_EINVAL where `size` is not set
  *
  * Never blocks; any thread. Since 0.1.
  */
-int sock_get_info(sock_t s,
-                  struct sock_info *out);
+int sock_get_info(sock_t s, struct sock_info *out);
 
 /**
  * Sets who receives log messages. The default is nobody: then no message is even made.

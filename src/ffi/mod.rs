@@ -162,15 +162,13 @@ impl<T> Place<T> {
     }
 }
 
-/// Bytes of the longest struct that is taken for one, and not for bytes that nobody has set.
-const LONGEST: usize = 4096;
-
 /// Reads a struct whose first field is its size: a shorter, older one is completed with zeros; in a longer, newer one the
 /// unknown tail must be zero. Also the size that the caller gave.
 ///
 /// # Safety
 /// `from` points to a `size_t` and as many bytes as that says. All zeros is a valid T.
 unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
+    const LONGEST: usize = 4096;
     // SAFETY: the struct begins with its size.
     let size = unsafe { from.cast::<usize>().read_unaligned() };
     if !(size_of::<usize>()..=LONGEST).contains(&size) {
@@ -202,25 +200,21 @@ unsafe fn output_size<T>(out: *const T) -> Result<usize> {
     // SAFETY: not null; only the size is looked at, since all else is output.
     let size = unsafe { out.cast::<usize>().read_unaligned() };
     // A size that cuts a number in two is no struct's: all are of four bytes, or of eight.
-    if !(size_of::<usize>()..=LONGEST).contains(&size) || size % 4 != 0 { Err(unset_size()) } else { Ok(size) }
+    if size < size_of::<usize>() || size % 4 != 0 { Err(unset_size()) } else { Ok(size) }
 }
 
 fn unset_size() -> Error {
     Error::invalid("the struct's size is not set: it must be its sizeof")
 }
 
-/// Writes the first `size` bytes of a struct back to a caller whose struct may be shorter or longer than ours: the fields of a newer
-/// one, which we know nothing of, are zero.
+/// Writes the first `size` bytes of a struct back to a caller whose struct may be shorter or longer than ours.
 ///
 /// # Safety
 /// `out` has `size` bytes.
 unsafe fn put_sized<T: Copy>(out: *mut T, size: usize, value: &T) {
-    let (out, known) = (out.cast::<u8>(), size.min(size_of::<T>()));
-    // SAFETY: both have `known` bytes, and `out` as many more as are wanted.
-    unsafe {
-        std::ptr::copy_nonoverlapping((value as *const T).cast::<u8>(), out, known);
-        out.add(known).write_bytes(0, size - known);
-    }
+    let known = size.min(size_of::<T>());
+    // SAFETY: both have `known` bytes.
+    unsafe { std::ptr::copy_nonoverlapping((value as *const T).cast::<u8>(), out.cast::<u8>(), known) };
 }
 
 #[cfg(test)]
