@@ -921,6 +921,48 @@ static void a_lingering_close_lets_others_run(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+/* The kernel reports a reset once: the second to ask gets EPIPE or an end, and has to be told the same as the first. */
+typedef struct sharers {
+    sock_t s;
+    int reader;
+    atomic_int entered;
+    atomic_llong read, written;
+} sharers;
+
+static void share_a_handle(sock_t connection, void *context)
+{
+    static char data[24 << 20];
+    char byte;
+    sharers *them = context;
+    int number = atomic_fetch_add(&them->entered, 1);
+    (void)connection;
+    if (number == them->reader) atomic_store(&them->read, sock_read(them->s, &byte, 1));
+    if (number == !them->reader) atomic_store(&them->written, sock_write(them->s, data, sizeof data));
+}
+
+static void a_reset_is_told_to_two_fibers_of_a_worker(void)
+{
+    static char read[12 << 20]; /* more than is on the way: the writer has waited, written, and waits once more */
+    for (int reader = 0; reader < 2; reader++) {
+        sharers them = { .reader = reader };
+        int peer, clients[3];
+        tcp_with_raw_peer(&them.s, &peer);
+        served s = serve_on(1, share_a_handle, &them, 0);
+        for (int i = 0; i < 3; i++) {
+            if (i == 2) raw_receive(peer, read, sizeof read);
+            clients[i] = raw_connect(s.port);
+            WAIT_UNTIL(atomic_load(&them.entered) == i + 1);
+        }
+        raw_reset(peer);
+        WAIT_UNTIL(atomic_load(&them.read) != 0 && atomic_load(&them.written) != 0);
+        CHECK(atomic_load(&them.read), ==, SOCK_ECONNRESET);
+        CHECK(atomic_load(&them.written), ==, SOCK_ECONNRESET);
+        for (int i = 0; i < 3; i++) raw_close(clients[i]);
+        CHECK(sock_close(s.server), ==, 0);
+        CHECK(sock_close(them.s), ==, 0);
+    }
+}
+
 /* A read that filled its buffer may have left something there, which no news will tell of. */
 static void echo_byte_by_byte(sock_t connection, void *context)
 {
@@ -1374,6 +1416,7 @@ static const test_case cases[] = {
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(calls_that_never_wait_let_others_run),
     CASE(a_lingering_close_lets_others_run),
+    CASE(a_reset_is_told_to_two_fibers_of_a_worker),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(several_fibers_may_wait_for_stdin),
