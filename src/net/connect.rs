@@ -32,10 +32,7 @@ pub fn begin(address: &Address, plan: &Plan) -> Result<Begun> {
         // After EINTR the connection goes on too: connect is never repeated.
         Err(Errno::EINPROGRESS | Errno::EINTR) => {}
         Err(Errno::EAGAIN) => return Err(Error::new(Code::AddressNotAvailable).errno(Errno::EAGAIN)),
-        Err(Errno::EINVAL) if lacks_scope(address) => {
-            return Err(Error::invalid("a link-local address needs a %scope, as in fe80::1%eth0").errno(Errno::EINVAL));
-        }
-        Err(errno) => return Err(errno.into()),
+        Err(errno) => return Err(refused(errno, address)),
     }
     // On the loopback the handshake is over by now, and having a peer says so for less than poll and SO_ERROR cost.
     if is_loopback(address) && system::peer_address(socket.as_raw_fd()).is_ok() {
@@ -91,7 +88,7 @@ fn bind(socket: RawFd, family: Family, local: &Target) -> Result<()> {
         option::set(socket, option::REUSE_ADDRESS, 1)?;
     }
     system::bind(socket, &address).map_err(|errno| {
-        let error = Error::from(errno);
+        let error = refused(errno, &address);
         Error::text(error.code, format_args!("local address {}: {}", Text(&address), error.words())).errno(errno)
     })
 }
@@ -107,8 +104,14 @@ pub fn peer(socket: &OwnedFd, address: &Address) -> Address {
     }
 }
 
-fn lacks_scope(address: &Address) -> bool {
-    matches!(address, Address::Ip(SocketAddr::V6(address)) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
+/// What the kernel has against connecting, or binding, to an address.
+pub fn refused(errno: Errno, address: &Address) -> Error {
+    match (errno, address) {
+        (Errno::EINVAL, Address::Ip(SocketAddr::V6(ip))) if ip.ip().is_unicast_link_local() && ip.scope_id() == 0 => {
+            Error::invalid("a link-local address needs a %scope, as in fe80::1%eth0").errno(errno)
+        }
+        _ => errno.into(),
+    }
 }
 
 fn is_loopback(address: &Address) -> bool {

@@ -8,7 +8,7 @@ use super::options::{Options, Use};
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::{Call, NEVER};
-use super::{log, resolve, worker};
+use super::{connect, log, resolve, worker};
 use crate::sys::socket::{self as system, Family, MULTIPATH, Type};
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, option};
 use std::net::SocketAddr;
@@ -91,7 +91,7 @@ pub fn bind_first<T>(addresses: &[Address], bind: impl Fn(&Address) -> Result<T>
 pub fn bind_ip(descriptor: RawFd, address: &Address) -> Result<()> {
     system::bind(descriptor, address).map_err(|errno| match errno {
         Errno::EADDRINUSE if address.port() == Some(0) => no_port().errno(errno),
-        errno => errno.into(),
+        errno => connect::refused(errno, address),
     })
 }
 

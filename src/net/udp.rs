@@ -60,7 +60,7 @@ fn connect(address: &Address, local: Option<&Target>, options: &Options) -> Resu
     socket::connect(socket.as_raw_fd(), address).map_err(|errno| match errno {
         // The kernel's words for having no free port left.
         Errno::EAGAIN if family != Family::Unix => listen::no_port().errno(errno),
-        errno => errno.into(),
+        errno => connect::refused(errno, address),
     })?;
     Ok((socket, bound))
 }

@@ -64,6 +64,16 @@ static void an_address_of_no_interface_is_refused(void)
     CHECK(sock_listen("fe80::1%2147483647", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* nor is there such an interface */
 }
 
+static void a_link_local_address_needs_its_scope(void)
+{
+    static sock_t (*const makers[])(const char *, const char *, const sock_options *) = { sock_listen, sock_udp_bind, sock_udp_open };
+    if (!have_ipv6()) skip("there is no IPv6 here");
+    for (int i = 0; i < 3; i++) {
+        CHECK(makers[i]("fe80::1", "9", NULL), ==, SOCK_EINVAL);
+        CHECK(strstr(sock_last_error(), "%scope") != NULL, ==, true);
+    }
+}
+
 static void a_privileged_port_needs_the_privilege(void)
 {
     if (geteuid() != 0) skip("only root can give up being root");
@@ -481,6 +491,7 @@ static const test_case cases[] = {
     CASE(an_address_in_use_is_refused),
     CASE(a_port_can_be_listened_on_again_at_once),
     CASE(an_address_of_no_interface_is_refused),
+    CASE(a_link_local_address_needs_its_scope),
     CASE(a_privileged_port_needs_the_privilege),
     CASE(no_host_means_every_address_of_both_families),
     CASE(a_mapped_address_is_listened_on_as_ipv4),
