@@ -30,7 +30,7 @@ pub fn listen(request: Request, options: &Options) -> Result<Handle> {
 /// Binds to a target of this machine: the first of its addresses that works.
 pub fn bind_local<T>(target: &Target, options: &Options, bind: impl Fn(&Address) -> Result<T>) -> Result<(T, Address)> {
     let bound = bind_first(&local_addresses(target, options)?, &bind);
-    let both = target.host == Host::Default && options.family().is_none();
+    let both = target.host == Host::Default && options.family().is_none() && options.v6_only <= 0;
     match bound {
         // The kernel has no IPv6. Any other failure concerns the one socket for both: half of it would be no substitute.
         Err(error) if both && error.code == Code::NotSupported => bind_first(&[address::any(Family::V4, target.port)], bind),

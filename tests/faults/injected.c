@@ -663,6 +663,9 @@ static void without_ipv6_every_address_is_that_of_ipv4(void)
         fail_once("socket", EAFNOSUPPORT);
         CHECK(makers[i](NULL, port_text(port_of(s)), NULL), ==, SOCK_EADDRINUSE); /* what is wrong with that one */
         disarm();
+        fail_once("socket", EAFNOSUPPORT);
+        CHECK(makers[i](NULL, "0", SOCK_OPTIONS(.v6_only = SOCK_ON)), ==, SOCK_ENOTSUP); /* IPv4 is just what was not wanted */
+        disarm();
         CHECK(sock_close(s), ==, 0);
     }
 }
