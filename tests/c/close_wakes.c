@@ -280,7 +280,7 @@ static const test_case cases[] = {
     CASE(close_ends_a_blocked_accept),
     CASE(close_ends_a_blocked_unix_accept),
     BOTH_CASES(close_ends_a_lingering_close),
-    CASE(a_reader_is_woken_though_the_closer_lingers),
+    SLOW_CASE(a_reader_is_woken_though_the_closer_lingers),
     CASE(lingering_ends_when_the_peer_has_everything_or_is_gone),
     CASE(close_ends_all_of_eight_accepts),
     BOTH_CASES(close_ends_calls_that_wait_for_their_turn),

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,7 +368,8 @@ static void read_in_every_way(sock_t connection, void *context)
 static void every_way_of_reading_hears_of_new_data(void)
 {
     served s = serve_on(1, read_in_every_way, NULL, 0);
-    int client = raw_connect(s.port);
+    int client = raw_connect(s.port), at_once = 1;
+    CHECK(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once), ==, 0);
     for (int i = 0; i < 50; i++) {
         char answer;
         raw_send(client, "peeked", 1 + (size_t)i % 6);
@@ -1395,7 +1397,7 @@ static const test_case cases[] = {
     CASE(stacks_are_as_large_as_was_asked_for),
     CASE(memory_goes_back_when_load_falls),
     CASE(a_busy_fiber_starves_nobody),
-    CASE(a_client_that_never_reads_holds_up_only_itself),
+    SLOW_CASE(a_client_that_never_reads_holds_up_only_itself),
     CASE(a_half_close_ends_the_write_of_a_fiber),
     CASE(an_end_right_behind_the_data_is_noticed),
     CASE(data_behind_urgent_data_is_read_on),
@@ -1415,7 +1417,7 @@ static const test_case cases[] = {
     CASE(a_refusal_reaches_a_fiber_that_waits_for_datagrams),
     BOTH_CASES(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended),
     CASE(calls_that_never_wait_let_others_run),
-    CASE(a_lingering_close_lets_others_run),
+    SLOW_CASE(a_lingering_close_lets_others_run),
     CASE(a_reset_is_told_to_two_fibers_of_a_worker),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),

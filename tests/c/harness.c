@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_FAILED = 1, EXIT_SKIPPED = 2, HIGHEST_DESCRIPTOR = 4096, SETTLE_MS = 5000 };
+enum { EXIT_FAILED = 1, EXIT_SKIPPED = 2, HIGHEST_DESCRIPTOR = 4096, SETTLE_MS = 5000, MOST_BESIDE = 32 };
 
 static int report = -1; /* a memory file that the case writes and the parent reads */
 static char context_text[256];
@@ -212,13 +212,12 @@ static _Noreturn void run_in_child(const test_case *c, int output, const sigset_
     exit(0);
 }
 
-/* Waits for the child with a time limit; SIGCHLD is blocked in the parent. */
-static bool wait_for(pid_t child, int seconds, int *status)
+/* Waits for the child until a point in time; SIGCHLD is blocked in the parent. */
+static bool wait_for(pid_t child, int64_t end, int *status)
 {
     sigset_t chld;
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
-    int64_t end = now_ms() + seconds * INT64_C(1000);
     while (waitpid(child, status, WNOHANG) == 0) {
         int64_t left = end - now_ms();
         if (left <= 0) return false;
@@ -267,39 +266,51 @@ static void read_first_line(int fd, char *text, size_t size)
     text[strcspn(text, "\n")] = '\0';
 }
 
-static bool run_case(const test_case *c, int number, const sigset_t *signals)
-{
-    int seconds = (c->seconds ? c->seconds : 20) * (under_memcheck() ? 5 : 1) * (deep() ? 20 : 1);
-    int output = memory_file("output");
-    report = memory_file("report");
-    fflush(stdout);
-    pid_t child = fork();
-    if (child < 0) abort();
-    if (child == 0) run_in_child(c, output, signals);
+typedef struct running {
+    const test_case *c;
+    pid_t child;
+    int output, report, seconds;
+    int64_t end_ms;
+} running;
 
+static running start_case(const test_case *c, const sigset_t *signals)
+{
+    running r = { .c = c, .output = memory_file("output"), .report = memory_file("report") };
+    r.seconds = (c->seconds ? c->seconds : 20) * (under_memcheck() ? 5 : 1) * (deep() ? 20 : 1);
+    r.end_ms = now_ms() + r.seconds * INT64_C(1000);
+    report = r.report;
+    fflush(stdout);
+    r.child = fork();
+    if (r.child < 0) abort();
+    if (r.child == 0) run_in_child(c, r.output, signals);
+    return r;
+}
+
+static bool end_case(const running *r, int number)
+{
     int status = 0;
-    bool in_time = wait_for(child, seconds, &status);
+    bool in_time = wait_for(r->child, r->end_ms, &status);
     bool ended = in_time && WIFEXITED(status);
     bool skipped = ended && WEXITSTATUS(status) == EXIT_SKIPPED;
-    bool silent = lseek(output, 0, SEEK_END) == 0;
+    bool silent = lseek(r->output, 0, SEEK_END) == 0;
     bool passed = ended && (WEXITSTATUS(status) == 0 || skipped) && silent;
     char reason[512] = "";
-    if (skipped) read_first_line(report, reason, sizeof reason);
-    printf("%sok %d - %s%s%s\n", passed ? "" : "not ", number, c->name, skipped ? " # SKIP " : "", reason);
-    if (!skipped) print_lines(report, "");
+    if (skipped) read_first_line(r->report, reason, sizeof reason);
+    printf("%sok %d - %s%s%s\n", passed ? "" : "not ", number, r->c->name, skipped ? " # SKIP " : "", reason);
+    if (!skipped) print_lines(r->report, "");
     if (!in_time) {
-        printf("# no end after %d s\n", seconds);
-        print_threads(child);
-        kill(child, SIGKILL);
-        waitpid(child, &status, 0);
+        printf("# no end after %d s\n", r->seconds);
+        print_threads(r->child);
+        kill(r->child, SIGKILL);
+        waitpid(r->child, &status, 0);
     } else if (WIFSIGNALED(status)) {
         printf("# killed by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
     } else if (WEXITSTATUS(status) > EXIT_SKIPPED) {
         printf("# exit status %d\n", WEXITSTATUS(status));
     }
-    if (!silent) print_lines(output, "was written to stdout or stderr: ");
-    close(output);
-    close(report);
+    if (!silent) print_lines(r->output, "was written to stdout or stderr: ");
+    close(r->output);
+    close(r->report);
     return passed;
 }
 
@@ -318,12 +329,21 @@ int run_cases(int argc, char **argv, const test_case *cases, size_t count)
     sigprocmask(SIG_BLOCK, &chld, &before);
     for (int fd = 3; fd < HIGHEST_DESCRIPTOR; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* what make and others left open */
     bool listing = argc == 2 && strcmp(argv[1], "--list") == 0;
-    int number = 0, failed = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (listing) puts(cases[i].name);
-        else if (is_wanted(cases[i].name, argc, argv)) failed += !run_case(&cases[i], ++number, &before);
-    }
+    for (size_t i = 0; listing && i < count; i++) puts(cases[i].name);
     if (listing) return 0;
+    running beside[MOST_BESIDE];
+    int number = 0, failed = 0, waiting = 0;
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].beside && is_wanted(cases[i].name, argc, argv)) {
+            if (waiting == MOST_BESIDE) abort();
+            beside[waiting++] = start_case(&cases[i], &before);
+        }
+    for (size_t i = 0; i < count; i++)
+        if (!cases[i].beside && is_wanted(cases[i].name, argc, argv)) {
+            running r = start_case(&cases[i], &before);
+            failed += !end_case(&r, ++number);
+        }
+    for (int i = 0; i < waiting; i++) failed += !end_case(&beside[i], ++number);
     printf("1..%d\n", number);
     return failed > 0 || number == 0;
 }

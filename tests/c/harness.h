@@ -6,6 +6,7 @@
  *     static const test_case cases[] = { CASE(echo) };
  *     TEST_MAIN(cases)
  *
+ * SLOW_CASE is for one that waits a second or more: it begins before the others, and its report comes after theirs.
  * Run a program with names of cases as arguments to run only those, with --list to see them. */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -23,10 +24,12 @@ typedef struct test_case {
     const char *name;
     void (*run)(void);
     int seconds; /* time limit; 0 = 20 */
+    bool beside; /* runs beside the other cases */
 } test_case;
 
-#define CASE(function) { #function, function, 0 }
-#define LONG_CASE(function, seconds) { #function, function, seconds }
+#define CASE(function) { #function, function, 0, false }
+#define LONG_CASE(function, seconds) { #function, function, seconds, false }
+#define SLOW_CASE(function) { #function, function, 0, true } /* lets time go by that is the library's, and needs no processor for that */
 #define TEST_MAIN(cases) \
     int main(int argc, char **argv) { return run_cases(argc, argv, cases, sizeof cases / sizeof cases[0]); }
 
@@ -165,6 +168,7 @@ void unix_pair(sock_t pair[2]);
     static void test##_over_tcp(void) { test(tcp_pair); }  \
     static void test##_over_unix(void) { test(unix_pair); }
 #define BOTH_CASES(test) CASE(test##_over_tcp), CASE(test##_over_unix)
+#define BOTH_SLOW_CASES(test) SLOW_CASE(test##_over_tcp), SLOW_CASE(test##_over_unix)
 void close_pair(sock_t pair[2]);
 
 /* The calls that wait for the other side, each with a size that it cannot finish at once; those that write need so many bytes. */

@@ -510,6 +510,6 @@ static const test_case cases[] = {
     CASE(a_client_that_is_gone_does_not_disturb_the_listener),
     CASE(the_peers_address_is_remembered),
     CASE(a_port_is_shared_only_on_request),
-    CASE(a_crowd_before_a_short_queue_is_served_or_told),
+    SLOW_CASE(a_crowd_before_a_short_queue_is_served_or_told),
 };
 TEST_MAIN(cases)

@@ -1103,7 +1103,7 @@ static const test_case cases[] = {
     CASE(bytes_read_ahead_are_readable),
     CASE(only_what_is_of_interest_is_told_and_once),
     BOTH_CASES(a_half_close_is_told_to_every_interest),
-    CASE(a_dead_stream_is_told_to_every_interest),
+    SLOW_CASE(a_dead_stream_is_told_to_every_interest),
     CASE(a_refused_datagram_is_told_to_every_interest),
     CASE(what_is_ready_without_interest_wakes_nobody),
     CASE(bytes_read_ahead_do_not_make_a_full_stream_writable),

@@ -590,7 +590,7 @@ static const test_case cases[] = {
     CASE(it_does_without_pipes),
     CASE(adopted_sockets_are_relayed),
     BOTH_CASES(silence_ends_it_at_the_timeout),
-    CASE(what_moves_is_not_silent),
+    SLOW_CASE(what_moves_is_not_silent),
     BOTH_CASES(cancel_and_close_end_it),
     BOTH_CASES(either_stream_ends_it_while_the_other_takes_nothing),
     BOTH_CASES(a_deadline_for_writing_ends_it_while_it_waits_to_read),

@@ -1310,13 +1310,14 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     static void function##_on_one_worker(void) { model = SOCK_FIBERS; workers = 1; function(); }
 #define CASES(function) CASE(function##_on_threads), CASE(function##_on_fibers), CASE(function##_on_one_worker)
 
+#define SLOW_CASES(function) \
+    SLOW_CASE(function##_on_threads), SLOW_CASE(function##_on_fibers), SLOW_CASE(function##_on_one_worker)
+
 #define BEHAVIOURS(X)                                                     \
     X(clients_are_served_side_by_side)                                    \
     X(the_listener_belongs_to_the_server)                                 \
     X(arguments_are_checked)                                              \
     X(with_a_server_that_has_stopped_its_threads_have_ended)              \
-    X(stopping_cancels_handlers_wherever_they_wait)                       \
-    X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
     X(grace_lets_handlers_end_by_themselves)                              \
     X(a_stop_ends_soon_after_the_handlers)                                \
     X(a_stopping_server_serves_those_it_has_and_nobody_new)               \
@@ -1325,13 +1326,10 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(closing_from_a_handler_cuts_the_others)                             \
     X(at_the_limit_connections_wait_in_the_backlog)                       \
     X(the_peer_gets_what_was_written_though_its_data_was_left_unread)     \
-    X(the_connection_closes_when_the_handler_returns)                     \
     X(who_only_waits_for_its_peer_is_not_cut)                             \
     X(a_handler_may_leave_its_connection_to_be_reset)                     \
     X(a_peer_that_goes_on_sending_gets_the_answer_and_its_end)            \
     X(a_unix_connection_closes_at_once)                                   \
-    X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \
-    X(a_stop_right_behind_the_answer_loses_none_of_it)                    \
     X(a_handler_may_close_its_connection)                                 \
     X(accepting_survives_running_out_of_descriptors)                      \
     X(canceling_the_listener_ends_the_server)                             \
@@ -1354,12 +1352,22 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(the_smallest_stack_is_enough_for_a_path)                              \
     X(many_starts_and_stops_leave_nothing)
 
+#define SLOW_BEHAVIOURS(X)                                                \
+    X(stopping_cancels_handlers_wherever_they_wait)                       \
+    X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
+    X(the_connection_closes_when_the_handler_returns)                     \
+    X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \
+    X(a_stop_right_behind_the_answer_loses_none_of_it)
+
 BEHAVIOURS(EACH)
+SLOW_BEHAVIOURS(EACH)
 
 #define TABLE(function) CASES(function),
+#define SLOW_TABLE(function) SLOW_CASES(function),
 static const test_case cases[] = {
     BEHAVIOURS(TABLE)
+    SLOW_BEHAVIOURS(SLOW_TABLE)
     CASE(threads_that_have_ended_are_joined_while_the_server_runs),
-    CASE(handlers_that_stop_each_others_servers_come_back),
+    SLOW_CASE(handlers_that_stop_each_others_servers_come_back),
 };
 TEST_MAIN(cases)

@@ -554,7 +554,7 @@ static const test_case cases[] = {
     CASE(the_path_of_a_crashed_listener_is_taken_over),
     CASE(only_one_of_many_takes_over),
     CASE(a_takeover_waits_for_the_directory),
-    CASE(a_takeover_does_not_wait_for_ever),
+    SLOW_CASE(a_takeover_does_not_wait_for_ever),
     CASE(a_stale_path_in_the_working_folder_is_taken_over),
     CASE(a_childs_close_leaves_the_path),
     CASE(permissions_are_as_asked_whatever_the_umask),

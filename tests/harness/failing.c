@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include "harness.h"
 
@@ -40,7 +42,28 @@ static void *fail_in_thread(void *argument)
 }
 static void fails_in_a_thread(void) { join_thread(start_thread(fail_in_thread, NULL)); }
 
+/* Two cases that can only end if they run at the same time: each sends to the other, and hears from it. */
+static void meet(int own)
+{
+    struct sockaddr_un names[2];
+    char byte;
+    for (int i = 0; i < 2; i++) {
+        names[i] = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        snprintf(names[i].sun_path + 1, sizeof names[i].sun_path - 1, "sock-harness-%d-%d", (int)getppid(), i);
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(fd, (struct sockaddr *)&names[own], sizeof names[own]), ==, 0);
+    WAIT_UNTIL(sendto(fd, "x", 1, 0, (struct sockaddr *)&names[1 - own], sizeof names[own]) == 1);
+    CHECK(recv(fd, &byte, 1, 0), ==, 1);
+    close(fd);
+}
+static void meets_the_second(void) { meet(0); }
+static void meets_the_first(void) { meet(1); }
+static void fails_beside_the_others(void) { CHECK(SOCK_ETYPE, ==, 6); }
+
 static const test_case cases[] = {
+    SLOW_CASE(meets_the_second),
+    SLOW_CASE(fails_beside_the_others),
     CASE(passes),
     CASE(fails_a_check),
     CASE(leaves_a_descriptor_open),
@@ -54,5 +77,6 @@ static const test_case cases[] = {
     CASE(leaves_a_handle_open),
     LONG_CASE(never_ends, 1),
     CASE(fails_in_a_thread),
+    SLOW_CASE(meets_the_first),
 };
 TEST_MAIN(cases)

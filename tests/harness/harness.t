@@ -50,7 +50,7 @@ END
 }
 sums_up_the_parts() { [ "$(parts passes skips fails sums_up breaks)" = '6 passed, 4 failed, 2 skipped' ]; }
 a_part_that_breaks_is_a_failure() { ! MAKE=false tests/parts any >/dev/null; }
-lists_the_cases() { [ "$("$BUILD/tests/harness/failing" --list | wc -l)" -eq 13 ]; }
+lists_the_cases() { [ "$("$BUILD/tests/harness/failing" --list | wc -l)" -eq 16 ]; }
 runs_one_case() { [ "$("$BUILD/tests/harness/failing" passes)" = "ok 1 - passes
 1..1" ]; }
 knows_no_such_case() { ! "$BUILD/tests/harness/failing" no_such_case >/dev/null; }
@@ -68,7 +68,10 @@ fails leaves_a_thread_running 'threads before'
 fails leaves_a_handle_open '1 handles are still alive'
 fails never_ends 'no end after 1 s'
 fails fails_in_a_thread 'argument != NULL'
-check 'the plan is complete' reports '^1\.\.13$'
+fails fails_beside_the_others '-3 \(SOCK_ETYPE\) against 6'
+check 'slow cases run beside each other' reports '^ok [0-9]+ - meets_the_first$'
+check 'slow cases are reported after the others' reports '^not ok 15 - fails_beside_the_others$'
+check 'the plan is complete' reports '^1\.\.16$'
 check 'the exit status says that something failed' test "$verdict" -eq 1
 check 'the cases can be listed' lists_the_cases
 check 'a case can be run alone' runs_one_case
