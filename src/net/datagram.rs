@@ -9,7 +9,7 @@ use super::listen::{self, family_of};
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, breathe_between};
 use super::udp;
-use super::wait::Call;
+use super::wait::{self, Call};
 use crate::sys::datagram::{self as system, Datagram, Endpoint, LONGEST, LONGEST_V4};
 use crate::sys::part::{Part, PartMut};
 use crate::sys::socket::{self, Family};
@@ -203,14 +203,8 @@ fn send_cut(pinned: &Pinned, call: &mut Call, datagram: &mut Datagram, by_hand: 
 fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -> sys::Result<T>) -> Result<Option<T>> {
     pinned.socket().check_unreported()?;
     let patience = &pinned.side().patience;
-    let mut refused = None;
     if patience.waits_first() {
         patience.waited();
-        // A datagram that is already there is delivered even after the deadline or a cancel.
-        match call.ready(pinned) {
-            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
-            other => other?,
-        }
     } else {
         match attempt(pinned.descriptor()) {
             Err(Errno::EAGAIN) if was_shut(pinned) => return Ok(None),
@@ -220,16 +214,14 @@ fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -
                 return result.map(Some).map_err(|errno| pinned.transfer_error(errno));
             }
         }
-        call.ready(pinned)?;
     }
     loop {
-        match attempt(pinned.descriptor()) {
-            Err(Errno::EAGAIN) if is_shut(pinned) => return Ok(None),
-            Err(Errno::EAGAIN) => match refused {
-                Some(error) => return Err(error),
-                None => call.ready(pinned)?,
-            },
-            result => return result.map(Some).map_err(|errno| pinned.transfer_error(errno)),
+        let refused = wait::refusal(call.ready(pinned))?;
+        match (attempt(pinned.descriptor()), refused) {
+            (Err(Errno::EAGAIN), _) if is_shut(pinned) => return Ok(None),
+            (Err(Errno::EAGAIN), Some(error)) => return Err(error),
+            (Err(Errno::EAGAIN), None) => {}
+            (result, _) => return result.map(Some).map_err(|errno| pinned.transfer_error(errno)),
         }
     }
 }

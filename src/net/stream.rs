@@ -8,7 +8,7 @@ use super::error::{Code, Error, Result};
 use super::read_ahead::{Line, ReadAhead};
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::{Kind, WITH_PEER};
-use super::wait::Call;
+use super::wait::{self, Call};
 use super::worker;
 use crate::sys::Errno;
 use crate::sys::datagram::Endpoint;
@@ -132,11 +132,7 @@ fn receive_when_ready(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize
     }
     let socket = pinned.socket();
     loop {
-        // Data that is already there is delivered even after the deadline or a cancel.
-        let refused = match call.ready(pinned) {
-            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => Some(error),
-            other => other.map(|()| None)?,
-        };
+        let refused = wait::refusal(call.ready(pinned))?;
         match (receive(socket.descriptor()), refused) {
             (Ok(length), _) => return pinned.received(length),
             (Err(Errno::EAGAIN), Some(error)) => return Err(error),
@@ -173,11 +169,7 @@ fn receive_in_fiber(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, 
         if let Some(error) = refused {
             return Err(error);
         }
-        // Data that is already there is delivered even after the deadline or a cancel.
-        match call.edge(pinned, seen) {
-            Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => refused = Some(error),
-            result => result?,
-        }
+        refused = wait::refusal(call.edge(pinned, seen))?;
     }
 }
 

@@ -32,6 +32,15 @@ pub fn has_come(time: i64) -> bool {
     time != NEVER && clock::now() >= time
 }
 
+/// After a wait to receive: a deadline or a cancel that ended it is a failure only if nothing is found then either, for what is already
+/// there is delivered all the same.
+pub fn refusal(waited: Result<()>) -> Result<Option<Error>> {
+    match waited {
+        Err(error) if matches!(error.code, Code::TimedOut | Code::Canceled) => Ok(Some(error)),
+        waited => waited.map(|()| None),
+    }
+}
+
 /// One call's view of time: its timeout runs from when it first has to wait.
 pub struct Call {
     started: i64,
