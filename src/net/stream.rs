@@ -247,6 +247,9 @@ fn line_too_long(limit: usize) -> Error {
     Error::text(Code::TooLong, format_args!("the line is longer than {limit} bytes"))
 }
 
+/// Milliseconds between looks at a stream that is readable and has nothing to look at.
+const LONGEST_PAUSE: i64 = 32;
+
 /// Like [`read`], and leaves it there.
 pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     let mut call = Call::new();
@@ -261,12 +264,20 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.peek(buffer))),
         Kind::Stream => {
             socket.check_fatal()?;
+            let mut pause = 0;
             loop {
                 match system::receive(socket.descriptor(), buffer, system::PEEK) {
                     // Not counted, and an end that was only looked at has not been read.
                     Ok(0) => return pinned.check_end().map(|()| 0),
                     Ok(length) => return Ok(length),
-                    Err(Errno::EAGAIN) => call.ready(&pinned)?,
+                    Err(Errno::EAGAIN) => {
+                        // A byte out of band makes a unix stream readable, and stays where it is: what follows it, nothing tells.
+                        if pause > 0 {
+                            call.pause(&pinned, pause)?;
+                        }
+                        pause = (pause * 2).clamp(1, LONGEST_PAUSE);
+                        call.ready(&pinned)?;
+                    }
                     Err(errno) => return Err(pinned.transfer_error(errno)),
                 }
             }

@@ -543,6 +543,31 @@ static void opening_waits_while_the_backlog_is_full(void)
     remove_place();
 }
 
+/* The kernel calls such a stream readable for as long as nobody reads; a look finds nothing. */
+static void a_byte_out_of_band_keeps_no_look_busy(void)
+{
+    char bytes[4];
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), ==, 0);
+    sock_t s = sock_from_fd(ends[0]);
+    CHECK(s, >, 0);
+    if (send(ends[1], "!", 1, MSG_OOB | MSG_NOSIGNAL) != 1) skip("unix sockets send nothing out of band here");
+    CHECK(sock_set_timeout(s, SOCK_READ, 300), ==, 0);
+    int64_t began = processor_us();
+    CHECK(sock_peek(s, bytes, sizeof bytes), ==, SOCK_ETIMEDOUT);
+    if (!under_memcheck()) CHECK(processor_us() - began, <, 50000);
+    call looking = { .run = call_peek, .socket = s, .buffer = bytes, .size = sizeof bytes };
+    CHECK(sock_set_timeout(s, SOCK_READ, SOCK_FOREVER), ==, 0);
+    call_start(&looking);
+    call_wait_asleep(&looking);
+    raw_send(ends[1], "abc", 3);
+    CHECK(call_join(&looking), ==, 3);
+    CHECK(sock_read(s, bytes, sizeof bytes), ==, 3);
+    CHECK(memcmp(bytes, "abc", 3), ==, 0);
+    CHECK(sock_close(s), ==, 0);
+    raw_close(ends[1]);
+}
+
 static const test_case cases[] = {
     CASE(a_path_is_listened_on_and_removed_by_close),
     CASE(close_leaves_a_path_that_is_no_longer_its_own),
@@ -565,5 +590,6 @@ static const test_case cases[] = {
     CASE(a_path_with_an_at_sign_inside_is_a_path),
     CASE(the_peers_credentials_are_those_of_its_process),
     CASE(opening_waits_while_the_backlog_is_full),
+    CASE(a_byte_out_of_band_keeps_no_look_busy),
 };
 TEST_MAIN(cases)
