@@ -1,5 +1,6 @@
 /* Files into streams: sock_send_file. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,46 @@ static void the_end_of_the_connection_ends_the_wait_for_a_pipe(make_pair make)
 }
 OVER_BOTH(the_end_of_the_connection_ends_the_wait_for_a_pipe)
 
+static void *write_later(void *fd)
+{
+    sleep_ms(300);
+    CHECK(write(*(int *)fd, "y", 1), ==, 1);
+    return NULL;
+}
+
+/* A time stamp that nobody fetches is an error to poll(2), and none of the connection. */
+static void a_socket_that_is_always_ready_lets_the_wait_for_a_pipe_sleep(void)
+{
+    sock_t s;
+    enum { SENT = 1 << 1, BY_SOFTWARE = 1 << 4 }; /* SOF_TIMESTAMPING_, whose header not every C library's programs find */
+    int peer, ends[2], broken[2], output, stamps = SENT | BY_SOFTWARE;
+    char bytes[2];
+    tcp_with_raw_peer(&s, &peer);
+    if (setsockopt(sock_fd(s), SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof stamps) != 0) skip("no time stamps here");
+    CHECK(sock_write(s, "x", 1), ==, 1);
+    WAIT_UNTIL(poll(&(struct pollfd){ .fd = sock_fd(s) }, 1, 0) == 1);
+    /* Nor does it watch another descriptor in its place. */
+    CHECK(pipe2(ends, O_CLOEXEC) | pipe2(broken, O_CLOEXEC), ==, 0);
+    raw_close(broken[0]);
+    output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    CHECK(dup2(broken[1], STDOUT_FILENO), ==, STDOUT_FILENO);
+    pthread_t writer = start_thread(write_later, &ends[1]);
+    int64_t used = processor_us(), sent = sock_send_file(s, ends[0], -1, 1);
+    used = processor_us() - used;
+    CHECK(dup2(output, STDOUT_FILENO), ==, STDOUT_FILENO);
+    CHECK(sent, ==, 1);
+    if (!under_memcheck()) CHECK(used, <, 50000);
+    join_thread(writer);
+    raw_receive(peer, bytes, sizeof bytes);
+    CHECK(memcmp(bytes, "xy", 2), ==, 0);
+    raw_close(output);
+    raw_close(broken[1]);
+    raw_close(ends[0]);
+    raw_close(ends[1]);
+    raw_close(peer);
+    CHECK(sock_close(s), ==, 0);
+}
+
 /* ---- the other side ---- */
 
 static void a_peer_that_does_not_read_is_waited_for_until_the_deadline(make_pair make)
@@ -348,6 +389,7 @@ static const test_case cases[] = {
     BOTH_CASES(pipes_and_sockets_are_copied),
     BOTH_CASES(waiting_for_a_pipe_obeys_the_handle),
     BOTH_CASES(the_end_of_the_connection_ends_the_wait_for_a_pipe),
+    CASE(a_socket_that_is_always_ready_lets_the_wait_for_a_pipe_sleep),
     CASE(a_pipe_waits_for_a_slow_peer),
     BOTH_CASES(a_peer_that_does_not_read_is_waited_for_until_the_deadline),
     BOTH_CASES(a_peer_that_is_gone_is_no_signal),
