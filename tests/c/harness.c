@@ -436,6 +436,7 @@ static void *run_call(void *argument)
     c->ended_us = now_us();
     c->held_back_us = held_back_us(own_id());
     c->last_count = sock_last_count();
+    c->last_errno = sock_last_errno();
     snprintf(c->last_error, sizeof c->last_error, "%s", sock_last_error());
     atomic_store(&c->done, 1);
     return NULL;

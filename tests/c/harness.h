@@ -105,6 +105,7 @@ typedef struct call {
     int64_t number;
     int64_t result;      /* what the call returned */
     size_t last_count;   /* sock_last_count() after it */
+    int last_errno;
     char last_error[256];
     int64_t began_us, ended_us;
     int64_t held_back_before_us, held_back_us; /* as in a stopwatch, when it was seen asleep and at its end */

@@ -1,4 +1,5 @@
 /* Two streams into each other: sock_relay. The relay runs in a thread between two far ends. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -214,23 +215,33 @@ static void silence_ends_it_at_the_timeout(make_pair make)
 }
 OVER_BOTH(silence_ends_it_at_the_timeout)
 
-/* The timeout counts from the last byte of either direction, also where both move. */
+static void pass_on(line *l, int from)
+{
+    send_text(l->far[from], "drop");
+    expect_text(l->far[!from], "drop");
+}
+
+/* The timeout counts from the last byte of either direction: where both move, whichever is ahead, and where one does. */
 static void what_moves_is_not_silent(void)
 {
-    line l;
-    join_ends(&l, tcp_pair);
-    for (int i = 0; i < 2; i++) CHECK(sock_set_timeout(l.near[i], SOCK_READ | SOCK_WRITE, 2500), ==, 0);
-    start_relay(&l);
-    int first = l.near[0] > l.near[1]; /* the direction that the relay looks at first is ahead of the other */
-    for (int i = first; i < 15 + first; i++) {
-        send_text(l.far[i % 2], "drop");
-        expect_text(l.far[(i + 1) % 2], "drop");
+    enum { LINES = 3 };
+    line lines[LINES];
+    for (int n = 0; n < LINES; n++) {
+        join_ends(&lines[n], tcp_pair);
+        for (int i = 0; i < 2; i++) CHECK(sock_set_timeout(lines[n].near[i], SOCK_READ | SOCK_WRITE, 2500), ==, 0);
+        start_relay(&lines[n]);
+        pass_on(&lines[n], n % 2);
+    }
+    for (int i = 0; i < 15; i++) {
+        for (int n = 0; n < LINES; n++) pass_on(&lines[n], n < 2 ? (i + n) % 2 : 0);
         sleep_ms(200);
     }
-    CHECK(atomic_load(&l.relay.done), ==, false);
-    CHECK(call_join(&l.relay), ==, SOCK_ETIMEDOUT);
-    CHECK(l.relay.last_count, ==, 60);
-    close_line(&l);
+    for (int n = 0; n < LINES; n++) CHECK(atomic_load(&lines[n].relay.done), ==, false);
+    for (int n = 0; n < LINES; n++) {
+        CHECK(call_join(&lines[n].relay), ==, SOCK_ETIMEDOUT);
+        CHECK(lines[n].relay.last_count, ==, 64);
+        close_line(&lines[n]);
+    }
 }
 
 static void cancel_and_close_end_it(make_pair make)
@@ -320,6 +331,7 @@ static void a_reset_is_reported_after_what_came_before_it(void)
     raw_reset(raw);
     CHECK(call_join(&l.relay), ==, SOCK_ECONNRESET);
     CHECK(strstr(l.relay.last_error, "receiving from 127.0.0.1:") != NULL, ==, true);
+    CHECK(l.relay.last_errno, ==, ECONNRESET);
     CHECK(l.relay.last_count, ==, 4);
     CHECK(sock_read(l.near[0], text, sizeof text), ==, SOCK_ECONNRESET);
     /* The other side was not told that the stream is whole. */
