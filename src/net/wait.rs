@@ -47,6 +47,9 @@ pub struct Call {
     /// An end of its own, in place of the handle's timeout and deadline.
     until: Option<i64>,
     caller: Caller,
+    /// Milliseconds to pause before the next wait, for the last one came back with nothing but an error. The socket's own ends the call:
+    /// the next try tells it. What lies in its error queue (time stamps, say) stays until the program takes it from there.
+    rest: u8,
 }
 
 /// Who makes a call.
@@ -61,22 +64,22 @@ enum Caller {
 
 impl Call {
     pub const fn new() -> Call {
-        Call { started: 0, until: None, caller: Caller::User }
+        Call { started: 0, until: None, caller: Caller::User, rest: 0 }
     }
 
     /// A call that ends at a point in time, whatever the handle's timeouts are.
     pub const fn until(end: i64) -> Call {
-        Call { started: 0, until: Some(end), caller: Caller::User }
+        Call { started: 0, until: Some(end), caller: Caller::User, rest: 0 }
     }
 
     /// The closer's own call, on a handle that is closed to everybody else.
     pub const fn of_closer(end: i64) -> Call {
-        Call { started: 0, until: Some(end), caller: Caller::Closer }
+        Call { started: 0, until: Some(end), caller: Caller::Closer, rest: 0 }
     }
 
     /// The call of the server that has a listener: until the listener is closed or canceled.
     pub const fn of_server() -> Call {
-        Call { started: 0, until: Some(NEVER), caller: Caller::Server }
+        Call { started: 0, until: Some(NEVER), caller: Caller::Server, rest: 0 }
     }
 
     /// Where this call ends by the side's deadline and, where that `waits`, its timeout, as they are now. Fails if it already has.
@@ -123,11 +126,15 @@ impl Call {
 
     /// Waits until the descriptor is ready in the direction of `pinned`.
     pub fn ready(&mut self, pinned: &Pinned) -> Result<()> {
+        if self.rest > 0 {
+            self.pause(pinned, self.rest.into())?;
+        }
         if worker::in_fiber() {
             return self.ready_in_fiber(pinned);
         }
         let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
         if self.spin(pinned, &mut watch)? {
+            self.woken(&watch);
             return Ok(());
         }
         let place = Place::take(pinned)?;
@@ -139,6 +146,7 @@ impl Call {
             }
             place.waker.park(&mut watch, end.min(look))?;
             if watch[0].ready() {
+                self.woken(&watch);
                 // A wake and readiness at once: what the wake says comes first.
                 let closed = pinned.side().gate.is_closed() && self.caller != Caller::Closer;
                 return if closed { Err(Error::new(Code::Closed)) } else { Ok(()) };
@@ -151,7 +159,16 @@ impl Call {
         self.check(pinned)?;
         let mut watch = [Watch::new(pinned.descriptor(), pinned.events())];
         poll_until(&mut watch, 0)?;
+        self.woken(&watch);
         if watch[0].ready() { Ok(()) } else { self.edge(pinned, seen) }
+    }
+
+    /// Minds what a poll has told.
+    #[inline(never)]
+    fn woken(&mut self, watches: &[Watch]) {
+        const LONGEST: u8 = 32;
+        let error = watches.iter().any(Watch::is_error) && watches.iter().all(|watch| watch.is_error() || !watch.ready());
+        self.rest = if error { (self.rest * 2).clamp(1, LONGEST) } else { 0 };
     }
 
     /// Waits, in a fiber, for the first edge of the descriptor since it was `seen` to have nothing.
@@ -190,14 +207,21 @@ impl Call {
             seen[place] = pinned.side().edges.load(Ordering::SeqCst);
         }
         let count = sides.len().min(TWO);
+        if self.rest > 0 {
+            self.check_all(sides, concerns)?;
+            self.pause(sides[0], self.rest.into())?;
+        }
         if worker::in_fiber() {
             poll_until(&mut watches[..count], 0)?;
+            self.woken(&watches[..count]);
             // Where something is always ready, nothing else would notice a close, or let others go on.
             let ready = watches.iter().any(Watch::ready);
             return if ready { self.breathe(concerns) } else { self.any_edge(sides, &seen[..count], concerns) };
         }
         let in_vain = || sides.iter().any(|pinned| pinned.waits_in_vain());
-        self.until_ready(sides, concerns, &mut watches[..count], next_look(sides), in_vain)
+        self.until_ready(sides, concerns, &mut watches[..count], next_look(sides), in_vain)?;
+        self.woken(&watches[..count]);
+        Ok(())
     }
 
     /// Fails if the call may not go on, on any of its handles; lets others go on first.
@@ -258,6 +282,7 @@ impl Call {
     }
 
     /// Waits for `milliseconds` and no readiness, for calls that try again by themselves.
+    #[inline(never)]
     pub fn pause(&mut self, pinned: &Pinned, milliseconds: i64) -> Result<()> {
         let over = after(clock::now(), milliseconds);
         let place = Place::take(pinned)?;

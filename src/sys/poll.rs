@@ -20,6 +20,11 @@ impl Watch {
         self.0.revents != 0
     }
 
+    /// Whether an error came, and nothing else.
+    pub fn is_error(&self) -> bool {
+        self.0.revents == libc::POLLERR
+    }
+
     pub fn descriptor(&self) -> RawFd {
         self.0.fd
     }

@@ -1,10 +1,13 @@
 /* Two streams into each other: sock_relay. The relay runs in a thread between two far ends. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net_tstamp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "harness.h"
 
@@ -595,6 +598,39 @@ static void a_reset_is_never_passed_on_as_an_end(void)
     }
 }
 
+/* Time stamps of what was sent lie in the error queue until the program takes them, and poll(2) tells of them without an end. */
+static void wait_beside_an_error_queue(sock_t connection, void *unused)
+{
+    sock_t pair[2], other[2];
+    char byte;
+    int stamps = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    (void)connection, (void)unused;
+    tcp_pair(pair);
+    unix_pair(other);
+    if (setsockopt(sock_fd(pair[0]), SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof stamps) != 0) skip("there are no time stamps here");
+    CHECK(sock_write(pair[0], "x", 1), ==, 1);
+    struct pollfd told = { .fd = sock_fd(pair[0]) };
+    CHECK(poll(&told, 1, 10000), ==, 1);
+    CHECK(told.revents, ==, POLLERR);
+    int64_t began = processor_us();
+    CHECK(sock_set_timeout(pair[0], SOCK_READ, 200), ==, 0);
+    CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+    CHECK(sock_relay(pair[0], other[0]), ==, SOCK_ETIMEDOUT);
+    if (!under_memcheck()) CHECK(processor_us() - began, <, 100000);
+    close_pair(pair);
+    close_pair(other);
+}
+
+static void an_error_queue_keeps_nobody_busy(void)
+{
+    wait_beside_an_error_queue(0, NULL);
+    served s = serve_with(wait_beside_an_error_queue, NULL, SOCK_SERVER_OPTIONS(.model = SOCK_FIBERS, .workers = 1));
+    int client = raw_connect(s.port);
+    CHECK(raw_drain(client), ==, 0);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 static const test_case cases[] = {
     BOTH_CASES(each_end_is_passed_on_while_the_other_goes_on),
     BOTH_CASES(what_was_read_ahead_goes_first),
@@ -617,5 +653,6 @@ static const test_case cases[] = {
     CASE(handlers_relay_in_fibers),
     CASE(a_fiber_hears_of_both_streams),
     CASE(a_stopped_server_ends_its_relays),
+    CASE(an_error_queue_keeps_nobody_busy),
 };
 TEST_MAIN(cases)
