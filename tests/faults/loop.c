@@ -269,7 +269,7 @@ static void loop_open_by_name(void)
     try(open_by_name);
 }
 
-#define LOOP(name) { #name, loop_##name, 600 }
+#define LOOP(name) { #name, loop_##name, 600, false }
 static const test_case cases[] = {
     LOOP(tcp_echo), LOOP(open_by_name), LOOP(three_clients), LOOP(bulk_both_ways), LOOP(lines),
     LOOP(half_close_and_reset), LOOP(closed_by_another_thread), LOOP(deadlines), LOOP(poller), LOOP(datagrams),
