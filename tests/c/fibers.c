@@ -965,6 +965,42 @@ static void a_reset_is_told_to_two_fibers_of_a_worker(void)
     }
 }
 
+/* Who is still in a call on a closed listener keeps its descriptor open, and not its path. */
+typedef struct held {
+    sock_t listener;
+    atomic_int entered, go;
+    atomic_llong accepted;
+} held;
+
+static void accept_or_hold_the_worker(sock_t connection, void *context)
+{
+    held *it = context;
+    (void)connection;
+    if (atomic_fetch_add(&it->entered, 1) == 0) atomic_store(&it->accepted, sock_accept(it->listener));
+    else WAIT_UNTIL(atomic_load(&it->go));
+}
+
+static void a_path_is_gone_though_a_fiber_has_not_left_its_listener(void)
+{
+    char folder[FOLDER], host[UNIX_HOST];
+    int clients[2];
+    make_unix_host(folder, host);
+    held it = { .listener = sock_listen(host, NULL, NULL) };
+    CHECK(it.listener, >, 0);
+    served s = serve_on(1, accept_or_hold_the_worker, &it, 0);
+    for (int i = 0; i < 2; i++) {
+        clients[i] = raw_connect(s.port);
+        WAIT_UNTIL(atomic_load(&it.entered) == i + 1);
+    }
+    CHECK(sock_close(it.listener), ==, 0);
+    CHECK(rmdir(folder), ==, 0);
+    CHECK(atomic_load(&it.accepted), ==, 0); /* the worker had no time for it */
+    atomic_store(&it.go, 1);
+    WAIT_UNTIL(atomic_load(&it.accepted) == SOCK_ECLOSED);
+    for (int i = 0; i < 2; i++) raw_close(clients[i]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 /* A read that filled its buffer may have left something there, which no news will tell of. */
 static void echo_byte_by_byte(sock_t connection, void *context)
 {
@@ -1419,6 +1455,7 @@ static const test_case cases[] = {
     CASE(calls_that_never_wait_let_others_run),
     SLOW_CASE(a_lingering_close_lets_others_run),
     CASE(a_reset_is_told_to_two_fibers_of_a_worker),
+    CASE(a_path_is_gone_though_a_fiber_has_not_left_its_listener),
     CASE(fibers_of_several_workers_and_a_thread_share_a_socket),
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(several_fibers_may_wait_for_stdin),
