@@ -77,6 +77,16 @@ impl Call {
         Call { started: 0, until: Some(end), caller: Caller::Closer, rest: 0 }
     }
 
+    /// The same call, until another point in time.
+    pub const fn go_on_until(&mut self, end: i64) {
+        self.until = Some(end);
+    }
+
+    /// Whether the last wait was ended by nothing new.
+    pub const fn was_disturbed(&self) -> bool {
+        self.rest > 0
+    }
+
     /// The call of the server that has a listener: until the listener is closed or canceled.
     pub const fn of_server() -> Call {
         Call { started: 0, until: Some(NEVER), caller: Caller::Server, rest: 0 }

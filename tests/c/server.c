@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/net_tstamp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -501,6 +502,28 @@ static void the_connection_closes_when_the_handler_returns(void)
     int64_t began = now_ms();
     WAIT_UNTIL(sock_live_handles() == 2);
     CHECK(now_ms() - began, <, 8000);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
+static void answer_with_a_time_stamp(sock_t connection, void *context)
+{
+    int stamps = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    CHECK(setsockopt(sock_fd(connection), SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof stamps), ==, 0);
+    answer_unread(connection, context);
+}
+
+/* Where poll(2) tells of an error without an end, a peer that is silent is no busier than any other. */
+static void what_lies_in_the_error_queue_holds_no_connection(void)
+{
+    served s = serve(answer_with_a_time_stamp, NULL);
+    int client = raw_connect(s.port);
+    CHECK(raw_drain(client), ==, ANSWER);
+    WAIT_UNTIL(server_info(s.server).active == 0);
+    int64_t began = now_ms(), used = processor_us();
+    WAIT_UNTIL(sock_live_handles() == 2);
+    CHECK(now_ms() - began, <, 8000);
+    if (!under_memcheck()) CHECK(processor_us() - used, <, 500000);
     CHECK(sock_close(s.server), ==, 0);
     raw_close(client);
 }
@@ -1356,6 +1379,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(stopping_cancels_handlers_wherever_they_wait)                       \
     X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
     X(the_connection_closes_when_the_handler_returns)                     \
+    X(what_lies_in_the_error_queue_holds_no_connection)                   \
     X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \
     X(a_stop_right_behind_the_answer_loses_none_of_it)
 

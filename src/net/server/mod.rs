@@ -361,6 +361,7 @@ impl Server {
         let end = wait::after(clock::now(), LINGER);
         let silence = || end.min(wait::after(clock::now(), LINGER_IN_SILENCE));
         let mut given_up = silence();
+        let mut call = Call::of_closer(end);
         loop {
             let mut until = given_up;
             if self.is_stopping() {
@@ -370,8 +371,13 @@ impl Server {
                 }
                 until = until.min(wait::after(clock::now(), close::LOOK));
             }
-            match Call::of_closer(until).ready(closer) {
-                Ok(()) if drop_unread(closer) => given_up = silence(),
+            call.go_on_until(until);
+            match call.ready(closer) {
+                Ok(()) if drop_unread(closer) => {
+                    if !call.was_disturbed() {
+                        given_up = silence();
+                    }
+                }
                 Err(error) if error.code == Code::TimedOut && clock::now() < given_up => {}
                 // A stop ends the wait for the peer's end, but not for what was written.
                 Err(error) if error.code == Code::Canceled && clock::now() < given_up && drop_unread(closer) => {
