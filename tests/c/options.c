@@ -71,6 +71,16 @@ static void times_and_sizes_reach_the_kernel(void)
     close_pair(pair);
 }
 
+static void a_listener_takes_its_port_again_unless_told_not_to(void)
+{
+    static const struct { int given, kernel; } forms[] = { { 0, 1 }, { SOCK_ON, 1 }, { SOCK_OFF, 0 } };
+    for (int i = 0; i < 3; i++) {
+        sock_t s = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.reuse_address = forms[i].given));
+        CHECK(kernel_option(s, SOL_SOCKET, SO_REUSEADDR), ==, forms[i].kernel);
+        CHECK(sock_close(s), ==, 0);
+    }
+}
+
 static void lingering_is_off_or_a_time_or_a_reset(void)
 {
     sock_t s;
@@ -197,6 +207,7 @@ OVER_BOTH(a_call_spins_first_and_sleeps_afterwards)
 static const test_case cases[] = {
     CASE(switches_reach_the_kernel),
     CASE(times_and_sizes_reach_the_kernel),
+    CASE(a_listener_takes_its_port_again_unless_told_not_to),
     CASE(lingering_is_off_or_a_time_or_a_reset),
     CASE(unknown_options_and_values_are_refused),
     CASE(options_of_tcp_are_not_for_unix_sockets),

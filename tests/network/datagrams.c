@@ -125,6 +125,23 @@ static void mistakes_with_groups_are_told_apart(void)
     CHECK(sock_close(unix_socket), ==, 0);
 }
 
+/* Nor is an IPv4 socket taken for one of IPv6 that cannot reach IPv4, which is a mistake of the caller. */
+static void without_a_route_a_datagram_is_unreachable(void)
+{
+    network_begin();
+    sock_address address;
+    CHECK(sock_address_parse("203.0.113.1", "9", &address), ==, 0);
+    sock_t s = sock_udp_bind("0.0.0.0", "0", NULL);
+    CHECK(sock_send_to(s, "x", 1, &address), ==, SOCK_EUNREACH);
+    CHECK(sock_close(s), ==, 0);
+    s = sock_udp_bind(NULL, "0", NULL);
+    CHECK(sock_send_to(s, "x", 1, &address), ==, SOCK_EUNREACH);
+    CHECK(sock_close(s), ==, 0);
+    s = sock_udp_bind(NULL, "0", SOCK_OPTIONS(.v6_only = SOCK_ON));
+    CHECK(sock_send_to(s, "x", 1, &address), ==, SOCK_EINVAL);
+    CHECK(sock_close(s), ==, 0);
+}
+
 static void memberships_have_a_limit(void)
 {
     network_begin();
@@ -241,6 +258,7 @@ static const test_case cases[] = {
     CASE(members_and_only_they_receive),
     CASE(ipv6_groups_are_joined_on_their_device),
     CASE(mistakes_with_groups_are_told_apart),
+    CASE(without_a_route_a_datagram_is_unreachable),
     CASE(memberships_have_a_limit),
     CASE(a_member_of_two_groups_tells_senders_apart),
     CASE(broadcasts_need_the_option_and_reach_everybody),
