@@ -7,7 +7,8 @@ use crate::net::{information, registry};
 use crate::sys::socket::Family;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its end.
+/// What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its
+/// end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_info {
@@ -15,8 +16,8 @@ pub struct sock_info {
     pub size: usize,
     /// One of enum sock_kind.
     pub kind: c_int,
-    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer is SOCK_IPV4 also where a
-    /// dual-stack listener accepted it.
+    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer
+    /// is SOCK_IPV4 also where a dual-stack listener accepted it.
     pub family: c_int,
     /// Bytes taken from the kernel, those read ahead included.
     pub bytes_read: u64,
@@ -91,9 +92,10 @@ pub type sock_logger = Option<unsafe extern "C" fn(level: c_int, message: *const
 
 /// Sets who receives log messages. The default is nobody: then no message is even made.
 ///
-/// The logger is called on the thread where something happens, from any thread, also from several at once. It may use the
-/// library; what fails inside it is not logged. A message already on its way when the logger is changed may still reach the old one:
-/// keep the old context until no other call is in progress. A message that there is no memory for is lost.
+/// The logger is called on the thread where something happens, from any thread, also from several at
+/// once. It may use the library; what fails inside it is not logged. A message already on its way
+/// when the logger is changed may still reach the old one: keep the old context until no other call
+/// is in progress. A message that there is no memory for is lost.
 ///
 /// @param logger or NULL for nobody
 /// @param context handed to the logger

@@ -18,8 +18,9 @@ pub enum sock_address_limit {
 
 const _: () = assert!(LONGEST < sock_address_limit::SOCK_ADDRESS_TEXT as usize);
 
-/// An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so that it can be handed to POSIX
-/// calls and filled from them. They take the length as a socklen_t, not as this type: go through a variable of your own.
+/// An address: the first `length` bytes of `storage` are a `struct sockaddr`, aligned for it, so
+/// that it can be handed to POSIX calls and filled from them. They take the length as a socklen_t,
+/// not as this type: go through a variable of your own.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_address {
@@ -55,12 +56,12 @@ pub unsafe fn read_address(address: *const sock_address) -> Result<Address> {
 
 /// Reads a literal address: nothing is asked of the resolver, and the port is a decimal number.
 ///
-/// @param host an IPv4 or IPv6 literal, with or without [] and %scope; "unix:PATH"; "unix:@NAME"; with `port` NULL the whole as
-///        sock_address_format writes it
+/// @param host an IPv4 or IPv6 literal, with or without [] and %scope; "unix:PATH"; "unix:@NAME";
+///        with `port` NULL the whole as sock_address_format writes it
 /// @param port decimal 0…65535, or NULL
 /// @param out receives the address; not NULL
-/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is left to look a named
-///         scope up
+/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is
+///         left to look a named scope up
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -74,19 +75,21 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
     }) as c_int
 }
 
-/// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`, "unix:@x" (abstract), `unix:`
-/// (unnamed).
+/// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`,
+/// "unix:@x" (abstract), `unix:` (unnamed).
 ///
-/// The bytes of a unix path or name are written as they are, so that the text names the same address again; only for zero bytes in
-/// an abstract name stands `@`. A peer chooses its own: mind control characters before showing it.
+/// The bytes of a unix path or name are written as they are, so that the text names the same address
+/// again; only for zero bytes in an abstract name stands `@`. A peer chooses its own: mind control
+/// characters before showing it.
 ///
-/// sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port` NULL.
+/// sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port`
+/// NULL.
 ///
 /// @param address not NULL
 /// @param text receives the text and a NUL; at most `size` bytes are written
 /// @param size of `text`; SOCK_ADDRESS_TEXT is always enough
-/// @return the length without the NUL; SOCK_ETOOLONG if it does not fit (then nothing is written); SOCK_EINVAL for a family that
-///         the library does not know
+/// @return the length without the NUL; SOCK_ETOOLONG if it does not fit (then nothing is written);
+///         SOCK_EINVAL for a family that the library does not know
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -140,12 +143,15 @@ pub unsafe extern "C" fn sock_address_equal(a: *const sock_address, b: *const so
 /// @param host as for sock_open; NULL is the loopback
 /// @param port 0…65535 or a service name, "0" where only the hosts matter; NULL as for sock_open
 /// @param options `family` and `timeout_ms`, or NULL
-/// @param out receives at most `capacity` addresses, each once, in the order in which sock_open would try them
+/// @param out receives at most `capacity` addresses, each once, in the order in which sock_open
+///        would try them
 /// @param capacity of `out`; 0 only counts
-/// @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ERESOLVE,
-///         SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for the lookup, SOCK_EINVAL, SOCK_ETOOLONG
+/// @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST,
+///         SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for
+///         the lookup, SOCK_EINVAL, SOCK_ETOOLONG
 ///
-/// Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724. Since 0.1.
+/// Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724.
+/// Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_resolve(
     host: *const c_char,
@@ -183,9 +189,9 @@ pub unsafe extern "C" fn sock_local_address(s: sock_t, out: *mut sock_address) -
     }) as c_int
 }
 
-/// The address of the peer, remembered from open or accept: it is known even after the peer is gone. Peers of a dual-stack
-/// listener that speak IPv4 are told as IPv4 addresses. Who connects to 0.0.0.0 or :: reaches this machine, and is told by which
-/// address.
+/// The address of the peer, remembered from open or accept: it is known even after the peer is gone.
+/// Peers of a dual-stack listener that speak IPv4 are told as IPv4 addresses. Who connects to
+/// 0.0.0.0 or :: reaches this machine, and is told by which address.
 ///
 /// @param s a stream or a connected datagram socket
 /// @param out not NULL

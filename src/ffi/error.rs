@@ -85,7 +85,8 @@ pub extern "C" fn sock_strerror(code: i64) -> *const c_char {
 /// The name of a code, for logs and tests.
 ///
 /// @param code any number
-/// @return a static string such as "SOCK_ECONNREFUSED", never NULL; "SOCK_UNKNOWN" for numbers that are no code
+/// @return a static string such as "SOCK_ECONNREFUSED", never NULL; "SOCK_UNKNOWN" for numbers that
+///         are no code
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -93,8 +94,8 @@ pub extern "C" fn sock_error_name(code: i64) -> *const c_char {
     error::name(code).as_ptr()
 }
 
-/// Whether trying the same thing again later can succeed, without anybody mending the request: timeouts, refusals,
-/// resets, exhausted resources.
+/// Whether trying the same thing again later can succeed, without anybody mending the request:
+/// timeouts, refusals, resets, exhausted resources.
 ///
 /// @param code any number
 /// @return 1 or 0
@@ -105,15 +106,16 @@ pub extern "C" fn sock_error_is_temporary(code: i64) -> c_int {
     error::is_temporary(code).into()
 }
 
-/// The last failure on this thread, in full: the operation, the addresses, every attempt with its own cause and time, and
-/// the verdict, in one line. For example
-/// `open example.com:443: timed out after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused after 3 ms)`.
+/// The last failure on this thread, in full: the operation, the addresses, every attempt with its
+/// own cause and time, and the verdict, in one line. For example `open example.com:443: timed out
+/// after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused
+/// after 3 ms)`.
 ///
-/// Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the next failure on the same thread
-/// replaces it. In a fiber of a server it is the fiber's own.
+/// Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the
+/// next failure on the same thread replaces it. In a fiber of a server it is the fiber's own.
 ///
-/// @return a string in a buffer of the thread's own, which the next failure there overwrites; never NULL; "" before any failure.
-///         It is cut at the end if it must be.
+/// @return a string in a buffer of the thread's own, which the next failure there overwrites; never
+///         NULL; "" before any failure. It is cut at the end if it must be.
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -131,9 +133,9 @@ pub extern "C" fn sock_last_errno() -> c_int {
     failure::errno()
 }
 
-/// How many bytes the last failing transfer on this thread did move: what sock_write had written, sock_read_exact had read,
-/// sock_relay had passed on. Only the next failing transfer changes it: a failure of sock_close, say, does not. In a fiber of
-/// a server it is the fiber's own.
+/// How many bytes the last failing transfer on this thread did move: what sock_write had written,
+/// sock_read_exact had read, sock_relay had passed on. Only the next failing transfer changes it: a
+/// failure of sock_close, say, does not. In a fiber of a server it is the fiber's own.
 ///
 /// @return bytes; 0 if the transfer moved none, or none has failed
 ///

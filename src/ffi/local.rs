@@ -15,13 +15,14 @@ pub struct sock_credentials {
     pub gid: u32,
 }
 
-/// Who is at the other end of a unix socket: the process, user and group that connected, or, on a connection that was opened
-/// here, that listened. The kernel vouches for them. They stay what they were then, whatever that process becomes or passes
-/// the socket to.
+/// Who is at the other end of a unix socket: the process, user and group that connected, or, on a
+/// connection that was opened here, that listened. The kernel vouches for them. They stay what they
+/// were then, whatever that process becomes or passes the socket to.
 ///
 /// @param s a unix stream, or an end of a connected pair
 /// @param out not NULL
-/// @return 0; SOCK_ENOTSUP for what is no unix socket, SOCK_ENOTCONN where there is no peer, as on datagram sockets
+/// @return 0; SOCK_ENOTSUP for what is no unix socket, SOCK_ENOTCONN where there is no peer, as on
+///         datagram sockets
 ///
 /// Never blocks; any thread. SO_PEERCRED in unix(7). Since 0.1.
 #[unsafe(no_mangle)]
@@ -34,16 +35,18 @@ pub unsafe extern "C" fn sock_peer_credentials(s: sock_t, out: *mut sock_credent
     }) as c_int
 }
 
-/// Writes bytes to a unix socket with descriptors traveling along: the receiver gets duplicates, which share the open files.
+/// Writes bytes to a unix socket with descriptors traveling along: the receiver gets duplicates,
+/// which share the open files.
 ///
 /// @param s a unix stream, or a connected unix datagram socket
-/// @param data the bytes; a stream needs at least one to carry descriptors, and a protocol in which the receiver knows where
-///        they come
+/// @param data the bytes; a stream needs at least one to carry descriptors, and a protocol in which
+///        the receiver knows where they come
 /// @param size how many; all of them are written
-/// @param fds the descriptors, which stay the caller's: they may be closed when this returns. sock_fd gives that of a handle
+/// @param fds the descriptors, which stay the caller's: they may be closed when this returns.
+///        sock_fd gives that of a handle
 /// @param count how many, at most 253; 0 is a plain write
-/// @return `size`; SOCK_EINVAL if one is not open or there are too many, SOCK_ELIMIT if the user has too many on their way,
-///         SOCK_ENOTSUP for what is no unix socket; else as sock_write
+/// @return `size`; SOCK_EINVAL if one is not open or there are too many, SOCK_ELIMIT if the user has
+///         too many on their way, SOCK_ENOTSUP for what is no unix socket; else as sock_write
 ///
 /// Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
 #[unsafe(no_mangle)]
@@ -55,21 +58,25 @@ pub unsafe extern "C" fn sock_send_fds(s: sock_t, data: *const c_void, size: usi
     })
 }
 
-/// Reads what is there, with the descriptors that travel along. They are close-on-exec and the caller's to close, or to adopt
-/// with sock_from_fd. One call never returns the descriptors of two messages.
+/// Reads what is there, with the descriptors that travel along. They are close-on-exec and the
+/// caller's to close, or to adopt with sock_from_fd. One call never returns the descriptors of two
+/// messages.
 ///
-/// Descriptors that travel with bytes which any other call reads, or sock_read_line reads ahead, are closed: on a connection
-/// that passes descriptors the bytes around them are to be read with this call, or in exact sizes.
+/// Descriptors that travel with bytes which any other call reads, or sock_read_line reads ahead, are
+/// closed: on a connection that passes descriptors the bytes around them are to be read with this
+/// call, or in exact sizes.
 ///
 /// @param s a unix stream, or a unix datagram socket
 /// @param buffer at least `size` bytes
 /// @param size how many at most; 0 returns 0 at once on a stream
 /// @param fds receives at most `capacity` descriptors; may be NULL if that is 0
 /// @param capacity how many fit; up to 253 may come
-/// @param count receives how many came; not NULL. Set also with SOCK_ETRUNC; 0 with any other failure
-/// @return how many bytes; 0 at the end of the stream; SOCK_ETRUNC if more descriptors came than fit `fds` or than the
-///         process may have, or a datagram was longer than `size`: what fits is delivered, the rest closed, and
-///         sock_last_count tells how many bytes came; SOCK_ENOTSUP for what is no unix socket; else as sock_read
+/// @param count receives how many came; not NULL. Set also with SOCK_ETRUNC; 0 with any other
+///        failure
+/// @return how many bytes; 0 at the end of the stream; SOCK_ETRUNC if more descriptors came than fit
+///         `fds` or than the process may have, or a datagram was longer than `size`: what fits is
+///         delivered, the rest closed, and sock_last_count tells how many bytes came; SOCK_ENOTSUP
+///         for what is no unix socket; else as sock_read
 ///
 /// Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
 #[unsafe(no_mangle)]
@@ -92,17 +99,20 @@ pub unsafe extern "C" fn sock_recv_fds(
     })
 }
 
-/// Makes a handle of a socket that comes from elsewhere: any stream, listener, datagram, sequenced-packet or raw socket,
-/// connected or not. Sequenced packets (and raw sockets) are datagrams to this library: one a call, their boundaries kept.
+/// Makes a handle of a socket that comes from elsewhere: any stream, listener, datagram,
+/// sequenced-packet or raw socket, connected or not. Sequenced packets (and raw sockets) are
+/// datagrams to this library: one a call, their boundaries kept.
 ///
-/// The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not be used, closed or adopted
-/// again. A blocking descriptor stays in blocking mode for whoever shares the open file; calls here keep to their deadlines
-/// all the same. Only accepting, sock_send_file and sock_relay need the open file in non-blocking mode: it is put back on
-/// sock_close and sock_release_fd. A unix path that the socket is bound to stays when the handle is closed.
+/// The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not
+/// be used, closed or adopted again. A blocking descriptor stays in blocking mode for whoever shares
+/// the open file; calls here keep to their deadlines all the same. Only accepting, sock_send_file
+/// and sock_relay need the open file in non-blocking mode: it is put back on sock_close and
+/// sock_release_fd. A unix path that the socket is bound to stays when the handle is closed.
 ///
 /// @param fd the descriptor
-/// @return a handle to be closed with sock_close; on failure the descriptor is untouched: SOCK_EINVAL if it is not open or no
-///         socket, SOCK_EBUSY if a live handle of this process has it already, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
+/// @return a handle to be closed with sock_close; on failure the descriptor is untouched:
+///         SOCK_EINVAL if it is not open or no socket, SOCK_EBUSY if a live handle of this process
+///         has it already, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -110,11 +120,13 @@ pub extern "C" fn sock_from_fd(fd: c_int) -> sock_t {
     boundary("from_fd", Subject::Nothing, || adopt::adopt(fd))
 }
 
-/// The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the library does not have.
+/// The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the
+/// library does not have.
 ///
-/// It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign loop must look at
-/// sock_buffered too. What reads from it, or changes its modes, does so behind the library's back. It is non-blocking, unless
-/// it was adopted otherwise: a program that is to have it as its standard input needs it blocking.
+/// It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign
+/// loop must look at sock_buffered too. What reads from it, or changes its modes, does so behind the
+/// library's back. It is non-blocking, unless it was adopted otherwise: a program that is to have it
+/// as its standard input needs it blocking.
 ///
 /// @param s a stream, listener or datagram socket
 /// @return the descriptor, >= 0
@@ -125,14 +137,16 @@ pub extern "C" fn sock_fd(s: sock_t) -> c_int {
     boundary("fd", Subject::Handle(s), || adopt::descriptor_of(s)) as c_int
 }
 
-/// Ends a handle and hands its descriptor over: the socket itself is untouched, and a unix path it is bound to stays.
+/// Ends a handle and hands its descriptor over: the socket itself is untouched, and a unix path it
+/// is bound to stays.
 ///
-/// A descriptor that was adopted is as it was before that: blocking or not, close-on-exec or not. One that the library made
-/// is non-blocking and close-on-exec.
+/// A descriptor that was adopted is as it was before that: blocking or not, close-on-exec or not.
+/// One that the library made is non-blocking and close-on-exec.
 ///
 /// @param s a stream, listener or datagram socket; gone when this succeeds
-/// @return the descriptor, >= 0, to be closed by the caller; SOCK_EBUSY, with nothing done, while another call or a server is
-///         using the handle, or while sock_buffered says that there are bytes inside the library
+/// @return the descriptor, >= 0, to be closed by the caller; SOCK_EBUSY, with nothing done, while
+///         another call or a server is using the handle, or while sock_buffered says that there are
+///         bytes inside the library
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -140,18 +154,19 @@ pub extern "C" fn sock_release_fd(s: sock_t) -> c_int {
     boundary("release_fd", Subject::Handle(s), || adopt::release(s)) as c_int
 }
 
-/// The sockets that a service manager such as systemd passed to this process: LISTEN_PID, LISTEN_FDS, and descriptors from 3
-/// on.
+/// The sockets that a service manager such as systemd passed to this process: LISTEN_PID,
+/// LISTEN_FDS, and descriptors from 3 on.
 ///
-/// Each is adopted as by sock_from_fd and made close-on-exec the first time it is asked for; asking again gives the same
-/// handles, those closed meanwhile included. The variables are left as they are; LISTEN_FDNAMES names the descriptors in the
-/// same order.
+/// Each is adopted as by sock_from_fd and made close-on-exec the first time it is asked for; asking
+/// again gives the same handles, those closed meanwhile included. The variables are left as they
+/// are; LISTEN_FDNAMES names the descriptors in the same order.
 ///
-/// @param out receives at most `capacity` handles, in the order of the descriptors; a descriptor that is no socket has
-///        SOCK_EINVAL or SOCK_ENOTSUP in its place, one that was adopted otherwise SOCK_EBUSY, and is left alone
+/// @param out receives at most `capacity` handles, in the order of the descriptors; a descriptor
+///        that is no socket has SOCK_EINVAL or SOCK_ENOTSUP in its place, one that was adopted
+///        otherwise SOCK_EBUSY, and is left alone
 /// @param capacity of `out`; 0 only counts
-/// @return how many there are, which may be more than `capacity`; 0 where there are none or they are for another process;
-///         SOCK_EINVAL if LISTEN_FDS is not a number
+/// @return how many there are, which may be more than `capacity`; 0 where there are none or they are
+///         for another process; SOCK_EINVAL if LISTEN_FDS is not a number
 ///
 /// Never blocks; any thread. sd_listen_fds(3). Since 0.1.
 #[unsafe(no_mangle)]

@@ -56,70 +56,79 @@ pub enum sock_kind {
 
 /// Options of opening, listening, binding and resolving.
 ///
-/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care for. Switches, the fields that
-/// are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not off. The struct grows at its end: programs compiled against an older
-/// header keep working. A NULL pointer in place of options means all defaults. Strings are read only during the call.
+/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care
+/// for. Switches, the fields that are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not
+/// off. The struct grows at its end: programs compiled against an older header keep working. A NULL
+/// pointer in place of options means all defaults. Strings are read only during the call.
 ///
-/// A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the calls that a field is for;
-/// without them it is for all but sock_resolve. On a "unix:" host those that only tune TCP and IP have nothing to do and are
-/// ignored, so that one set of options serves any host; what such a socket cannot obey is said to be not for "unix:".
+/// A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the
+/// calls that a field is for; without them it is for all but sock_resolve. On a "unix:" host those
+/// that only tune TCP and IP have nothing to do and are ignored, so that one set of options serves
+/// any host; what such a socket cannot obey is said to be not for "unix:".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_options {
     /// sizeof(sock_options); 0 is SOCK_EINVAL.
     pub size: usize,
-    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address is one of IPv4. All calls.
+    /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address
+    /// is one of IPv4. All calls.
     pub family: c_int,
     /// TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
     pub nodelay: c_int,
-    /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no limit. Open, UDP open, resolve.
+    /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no
+    /// limit. Open, UDP open, resolve.
     pub timeout_ms: i64,
-    /// Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to what it accepts, and its
-    /// own sock_accept keeps to it; sock_serve waits for clients without a limit. 0 or SOCK_FOREVER = no limit.
+    /// Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to
+    /// what it accepts, and its own sock_accept keeps to it; sock_serve waits for clients without a
+    /// limit. 0 or SOCK_FOREVER = no limit.
     pub io_timeout_ms: i64,
-    /// Milliseconds before the next address is tried while the last one has not answered (RFC 8305). 0 = 250; values outside
-    /// 10…2000 become the nearer of these. Open.
+    /// Milliseconds before the next address is tried while the last one has not answered (RFC 8305).
+    /// 0 = 250; values outside 10…2000 become the nearer of these. Open.
     pub attempt_delay_ms: i64,
-    /// Milliseconds of silence before the connection is probed; then a probe every third of that, and three without an answer
-    /// end it. 0 = off. The kernel counts in seconds: rounded up. Open; listen, for what it accepts.
+    /// Milliseconds of silence before the connection is probed; then a probe every third of that,
+    /// and three without an answer end it. 0 = off. The kernel counts in seconds: rounded up. Open;
+    /// listen, for what it accepts.
     pub keepalive_ms: i64,
-    /// Milliseconds that sent data may go unacknowledged before the connection is given up (TCP_USER_TIMEOUT). 0 = the
-    /// kernel's. Open; listen, for what it accepts.
+    /// Milliseconds that sent data may go unacknowledged before the connection is given up
+    /// (TCP_USER_TIMEOUT). 0 = the kernel's. Open; listen, for what it accepts.
     pub user_timeout_ms: i64,
-    /// Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid for with processor time.
-    /// 0 = off.
+    /// Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid
+    /// for with processor time. 0 = off.
     pub spin_us: i64,
     /// SO_SNDBUF in bytes; 0 = the kernel's.
     pub send_buffer: c_int,
     /// SO_RCVBUF in bytes; 0 = the kernel's.
     pub receive_buffer: c_int,
-    /// How many connections may wait to be accepted; 0 or less = SOMAXCONN. The kernel has a limit of its own
-    /// (net.core.somaxconn). Listen.
+    /// How many connections may wait to be accepted; 0 or less = SOMAXCONN. The kernel has a limit
+    /// of its own (net.core.somaxconn). Listen.
     pub backlog: c_int,
-    /// SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default off.
+    /// SO_REUSEADDR. Listen: default on, so that a restarted server gets its port back. UDP: default
+    /// off.
     pub reuse_address: c_int,
     /// SO_REUSEPORT: several sockets share the port and its load. Default off. Not for "unix:".
     pub reuse_port: c_int,
-    /// A wildcard socket takes IPv6 only. Default off: one socket for both families. Listen, UDP bind.
+    /// A wildcard socket takes IPv6 only. Default off: one socket for both families. Listen, UDP
+    /// bind.
     pub v6_only: c_int,
     /// Multipath TCP where the kernel has it, silently TCP otherwise. Default off. Open, listen.
     pub multipath: c_int,
-    /// TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then open may succeed before
-    /// anything was sent, and that nobody answers shows later; do not use it where the peer speaks first. Default off. Open,
-    /// listen.
+    /// TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then
+    /// open may succeed before anything was sent, and that nobody answers shows later; do not use it
+    /// where the peer speaks first. Default off. Open, listen.
     pub fast_open: c_int,
-    /// Take over a unix path that nobody answers at, holding the lock of its directory (flock(2)) meanwhile: of many that try at
-    /// once one succeeds. Default on. Listen and bind on "unix:".
+    /// Take over a unix path that nobody answers at, holding the lock of its directory (flock(2))
+    /// meanwhile: of many that try at once one succeeds. Default on. Listen and bind on "unix:".
     pub unix_replace: c_int,
-    /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what the umask leaves. Listen and
-    /// bind on "unix:".
+    /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what
+    /// the umask leaves. Listen and bind on "unix:".
     pub unix_mode: c_int,
-    /// Bind to this literal address first, and use only addresses of its family; NULL = any. It may have the port behind it, as in
-    /// "[::1]:4000". Not for "unix:" streams. Open, UDP open.
+    /// Bind to this literal address first, and use only addresses of its family; NULL = any. It may
+    /// have the port behind it, as in "[::1]:4000". Not for "unix:" streams. Open, UDP open.
     pub local_host: *const c_char,
     /// Bind to this port first; NULL = any. Not for "unix:". Open, UDP open.
     pub local_port: *const c_char,
-    /// SO_BINDTODEVICE: use only the network interface of this name, such as "eth0"; NULL = any. Not for "unix:".
+    /// SO_BINDTODEVICE: use only the network interface of this name, such as "eth0"; NULL = any. Not
+    /// for "unix:".
     pub device: *const c_char,
 }
 
@@ -175,8 +184,8 @@ pub enum sock_option {
     SOCK_OPT_KEEPALIVE_MS = 2,
     /// TCP_USER_TIMEOUT in milliseconds; 0 = the kernel's. TCP.
     SOCK_OPT_USER_TIMEOUT_MS = 3,
-    /// SO_LINGER: -1 = off (close in the background), 0 = reset on close, else sock_close waits up to this many milliseconds,
-    /// rounded up to seconds, for unsent data. Streams.
+    /// SO_LINGER: -1 = off (close in the background), 0 = reset on close, else sock_close waits up
+    /// to this many milliseconds, rounded up to seconds, for unsent data. Streams.
     SOCK_OPT_LINGER_MS = 4,
     /// SO_SNDBUF in bytes. The kernel doubles what is set, and reading tells the doubled value.
     SOCK_OPT_SEND_BUFFER = 5,
@@ -207,8 +216,8 @@ pub enum sock_option {
 /// @param s a stream, listener or datagram socket
 /// @param option one of enum sock_option
 /// @param value see the option
-/// @return 0; SOCK_EINVAL for an unknown option or a value out of its range, SOCK_ENOTSUP for one that the socket's kind or
-///         family lacks, SOCK_EACCES
+/// @return 0; SOCK_EINVAL for an unknown option or a value out of its range, SOCK_ENOTSUP for one
+///         that the socket's kind or family lacks, SOCK_EACCES
 ///
 /// Never blocks; any thread. setsockopt(2), tcp(7), ip(7), ipv6(7). Since 0.1.
 #[unsafe(no_mangle)]
@@ -220,8 +229,9 @@ pub extern "C" fn sock_set_option(s: sock_t, option: c_int, value: i64) -> c_int
 ///
 /// @param s a stream, listener or datagram socket
 /// @param option one of enum sock_option
-/// @return the value; SOCK_EINVAL for an unknown option, SOCK_ENOTSUP for one that the socket's kind or family lacks. Note that -1
-///         is SOCK_EINVAL, but also a value of SOCK_OPT_LINGER_MS: off.
+/// @return the value; SOCK_EINVAL for an unknown option, SOCK_ENOTSUP for one that the socket's kind
+///         or family lacks. Note that -1 is SOCK_EINVAL, but also a value of SOCK_OPT_LINGER_MS:
+///         off.
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -10,8 +10,8 @@ use std::ffi::{c_int, c_void};
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_readiness {
-    /// The peer has ended its direction, or the connection is over. Told without being asked for, but only once by itself, so that
-    /// an idle loop does not spin; and again beside other news.
+    /// The peer has ended its direction, or the connection is over. Told without being asked for,
+    /// but only once by itself, so that an idle loop does not spin; and again beside other news.
     SOCK_HANGUP = 4,
     /// An error waits: the next call tells it. Told without being asked for.
     SOCK_ERROR = 8,
@@ -35,10 +35,11 @@ pub struct sock_event {
 
 /// Makes a poller: it tells which of many handles a call would not have to wait for.
 ///
-/// It is level-triggered: what is not read is told again. Bytes read ahead count as readable. The end of a stream is readable until
-/// it has been read; a connection that is over is told once, so that an idle loop never spins. A handle may be in several pollers;
-/// closing it removes it from all, and no event names a handle that was closed before sock_poller_wait returned. It is
-/// closed with sock_close, and the handles in it stay.
+/// It is level-triggered: what is not read is told again. Bytes read ahead count as readable. The
+/// end of a stream is readable until it has been read; a connection that is over is told once, so
+/// that an idle loop never spins. A handle may be in several pollers; closing it removes it from
+/// all, and no event names a handle that was closed before sock_poller_wait returned. It is closed
+/// with sock_close, and the handles in it stay.
 ///
 /// A poller belongs to the process that made it: in a forked child its functions give SOCK_ENOTSUP.
 ///
@@ -60,7 +61,8 @@ fn interest(bits: c_int) -> Result<u32> {
 /// @param s a stream, listener (ready to accept is readable) or datagram socket
 /// @param interest SOCK_READ, SOCK_WRITE, both, or 0 for only SOCK_HANGUP and SOCK_ERROR
 /// @param user comes back in the events
-/// @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL for another interest; SOCK_ELIMIT
+/// @return 0; SOCK_EBUSY if the poller already watches it; SOCK_EINVAL for another interest;
+///         SOCK_ELIMIT
 ///
 /// Never blocks; any thread, also while others wait. Since 0.1.
 #[unsafe(no_mangle)]
@@ -100,9 +102,11 @@ pub extern "C" fn sock_poller_remove(poller: sock_t, s: sock_t) -> c_int {
 /// @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
 /// @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
 /// @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
-/// @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED, SOCK_ECLOSED
+/// @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED,
+///         SOCK_ECLOSED
 ///
-/// Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or to more. Since 0.1.
+/// Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or
+/// to more. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_poller_wait(poller: sock_t, events: *mut sock_event, capacity: usize, timeout_ms: i64) -> i64 {
     boundary("poller_wait", Subject::Nothing, || {
@@ -117,8 +121,8 @@ pub unsafe extern "C" fn sock_poller_wait(poller: sock_t, events: *mut sock_even
     })
 }
 
-/// Wakes a poller: one sock_poller_wait, the one that is waiting or the next, gets the event {poller, NULL, SOCK_WOKEN}. Waking it
-/// again before that changes nothing.
+/// Wakes a poller: one sock_poller_wait, the one that is waiting or the next, gets the event
+/// {poller, NULL, SOCK_WOKEN}. Waking it again before that changes nothing.
 ///
 /// @param poller from sock_poller
 /// @return 0

@@ -13,25 +13,30 @@ use std::ffi::{c_int, c_void};
 pub enum sock_model {
     /// A thread for each connection.
     SOCK_THREADS = 0,
-    /// Stackful fibers on event-driven workers: in a fiber every blocking sock_ function parks the fiber and lets the worker run
-    /// others, so that ten thousand idle connections are ten thousand parked fibers.
+    /// Stackful fibers on event-driven workers: in a fiber every blocking sock_ function parks the
+    /// fiber and lets the worker run others, so that ten thousand idle connections are ten thousand
+    /// parked fibers.
     SOCK_FIBERS = 1,
 }
 
 /// Serves one connection: straight-line code of blocking calls, the same under both models.
 ///
-/// When it returns the connection is closed, unless it has done so itself. What was written still reaches the peer, even where data
-/// was left unread: what the peer still sends is read and dropped in the background until its end, for a second of silence or ten
-/// seconds in all. With SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a forked child, or to a process that its
-/// descriptor was passed to, sock_close it in the handler: then the server does not end it for them.
+/// When it returns the connection is closed, unless it has done so itself. What was written still
+/// reaches the peer, even where data was left unread: what the peer still sends is read and dropped
+/// in the background until its end, for a second of silence or ten seconds in all. With
+/// SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a forked child, or to a
+/// process that its descriptor was passed to, sock_close it in the handler: then the server does not
+/// end it for them.
 ///
-/// It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any thread. In a child that
-/// a handler forks, the handler's code goes on with blocking calls that block the child; the child must end by _exit or exec. When
-/// the server stops, calls that wait in the handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
+/// It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any
+/// thread. In a child that a handler forks, the handler's code goes on with blocking calls that
+/// block the child; the child must end by _exit or exec. When the server stops, calls that wait in
+/// the handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
 ///
-/// On fibers, other blocking functions (sleep, read, pthread_mutex_lock, getaddrinfo) block the worker with all its fibers, and
-/// code that computes for long should call sock_sleep(0) now and then. A fiber stays on one worker; thread-local variables are shared
-/// with the other fibers there, except sock_last_error, sock_last_errno and sock_last_count, which belong to the fiber.
+/// On fibers, other blocking functions (sleep, read, pthread_mutex_lock, getaddrinfo) block the
+/// worker with all its fibers, and code that computes for long should call sock_sleep(0) now and
+/// then. A fiber stays on one worker; thread-local variables are shared with the other fibers there,
+/// except sock_last_error, sock_last_errno and sock_last_count, which belong to the fiber.
 ///
 /// @param connection the accepted connection
 /// @param context as given to sock_serve
@@ -45,12 +50,15 @@ pub struct sock_server_options {
     pub size: usize,
     /// SOCK_THREADS or SOCK_FIBERS.
     pub model: c_int,
-    /// Fibers: worker threads; 0 = one for each CPU that the process may use. At most 1024. Threads: no meaning.
+    /// Fibers: worker threads; 0 = one for each CPU that the process may use. At most 1024. Threads:
+    /// no meaning.
     pub workers: c_int,
-    /// How many handlers run at once, at most; at the limit new connections wait in the backlog. 0 = no limit.
+    /// How many handlers run at once, at most; at the limit new connections wait in the backlog. 0 =
+    /// no limit.
     pub max_connections: i64,
-    /// Bytes of stack for each handler; 0 = 256 KiB (fibers), the system's (threads). At least 16 KiB are given, at most 1 GiB.
-    /// Only what is used takes memory. Below a fiber's stack lies a guard page: running over it is a segmentation fault.
+    /// Bytes of stack for each handler; 0 = 256 KiB (fibers), the system's (threads). At least 16
+    /// KiB are given, at most 1 GiB. Only what is used takes memory. Below a fiber's stack lies a
+    /// guard page: running over it is a segmentation fault.
     pub stack_size: usize,
 }
 
@@ -70,7 +78,8 @@ pub struct sock_server_info {
     pub finished: u64,
     /// Handlers that sock_server_stop or sock_close canceled.
     pub cut: u64,
-    /// Times that accepting failed: descriptors, memory or threads were out, or a connection died before it was accepted.
+    /// Times that accepting failed: descriptors, memory or threads were out, or a connection died
+    /// before it was accepted.
     pub accept_errors: u64,
 }
 
@@ -126,18 +135,21 @@ impl Callback {
 
 /// Serves a listener: runs `handler` for each connection, and returns at once.
 ///
-/// The server takes the listener over: its handle still answers questions (sock_local_address), accepting on it is SOCK_EBUSY,
-/// and it is closed when the server stops: before the handlers' grace, so that who connects from then on is refused at once. Closing
-/// or canceling the listener stops the server too, and the handlers may go on for as long as they like; since sock_cancel may be
-/// called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a server that ends well on
-/// SIGTERM. When descriptors or threads run out, accepting goes on when there are some again.
+/// The server takes the listener over: its handle still answers questions (sock_local_address),
+/// accepting on it is SOCK_EBUSY, and it is closed when the server stops: before the handlers'
+/// grace, so that who connects from then on is refused at once. Closing or canceling the listener
+/// stops the server too, and the handlers may go on for as long as they like; since sock_cancel may
+/// be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make
+/// a server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when
+/// there are some again.
 ///
 /// @param listener from sock_listen
 /// @param handler what to run for each connection, in other threads, several at once; not NULL
 /// @param context handed to the handler; must live until the server has stopped
 /// @param options or NULL for all defaults: threads, no limit
-/// @return a handle to be closed with sock_close, which stops the server with no grace; SOCK_EINVAL, SOCK_EBUSY where
-///         another server has the listener, SOCK_ELIMIT where threads or descriptors are out
+/// @return a handle to be closed with sock_close, which stops the server with no grace; SOCK_EINVAL,
+///         SOCK_EBUSY where another server has the listener, SOCK_ELIMIT where threads or
+///         descriptors are out
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -157,17 +169,20 @@ pub unsafe extern "C" fn sock_serve(
     })
 }
 
-/// Stops a server: accepts no more, waits for the handlers, and cancels those that are left when the grace is over.
+/// Stops a server: accepts no more, waits for the handlers, and cancels those that are left when the
+/// grace is over.
 ///
-/// Every wait of a canceled handler ends with SOCK_ECANCELED, on its connection, on other handles and in sock_sleep; a second later its
-/// connection is closed under it. The call returns when all handlers have returned and the server's threads are gone. From
-/// inside a handler of the server it does not wait for that handler: the server has stopped when it returns too. sock_cancel(server)
+/// Every wait of a canceled handler ends with SOCK_ECANCELED, on its connection, on other handles
+/// and in sock_sleep; a second later its connection is closed under it. The call returns when all
+/// handlers have returned and the server's threads are gone. From inside a handler of the server it
+/// does not wait for that handler: the server has stopped when it returns too. sock_cancel(server)
 /// does not end this call, and sock_close(server) ends the grace.
 ///
 /// @param server from sock_serve; stays a handle until sock_close
 /// @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
-/// @return how many handlers were canceled; 0 if it had stopped already, and in a forked child, where no server runs;
-///         SOCK_ECANCELED in a handler that is itself canceled and has waited long for handlers that do not end
+/// @return how many handlers were canceled; 0 if it had stopped already, and in a forked child,
+///         where no server runs; SOCK_ECANCELED in a handler that is itself canceled and has waited
+///         long for handlers that do not end
 ///
 /// Blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -178,12 +193,15 @@ pub extern "C" fn sock_server_stop(server: sock_t, grace_ms: i64) -> i64 {
     })
 }
 
-/// Waits until a server has stopped: by sock_server_stop, or because its listener was closed or canceled.
+/// Waits until a server has stopped: by sock_server_stop, or because its listener was closed or
+/// canceled.
 ///
 /// @param server from sock_serve
-/// @return 0; SOCK_ECANCELED after sock_cancel(server), which a signal handler may call; SOCK_ECLOSED if it is closed meanwhile
+/// @return 0; SOCK_ECANCELED after sock_cancel(server), which a signal handler may call;
+///         SOCK_ECLOSED if it is closed meanwhile
 ///
-/// Blocks; any thread. In a handler of that server it would wait for itself, until canceled. Since 0.1.
+/// Blocks; any thread. In a handler of that server it would wait for itself, until canceled.
+/// Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_server_wait(server: sock_t) -> c_int {
     boundary("server_wait", Subject::Handle(server), || server::wait(server)) as c_int
@@ -219,8 +237,10 @@ pub unsafe extern "C" fn sock_get_server_info(server: sock_t, out: *mut sock_ser
 
 /// Sleeps: in a fiber the others run meanwhile.
 ///
-/// @param ms milliseconds; 0 only lets other fibers run; SOCK_FOREVER sleeps until the server stops, or for ever outside of handlers
-/// @return 0, after the whole time: signals do not end it; SOCK_ECANCELED in a handler whose server stops; SOCK_EINVAL
+/// @param ms milliseconds; 0 only lets other fibers run; SOCK_FOREVER sleeps until the server stops,
+///        or for ever outside of handlers
+/// @return 0, after the whole time: signals do not end it; SOCK_ECANCELED in a handler whose server
+///         stops; SOCK_EINVAL
 ///
 /// Blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -40,5 +40,7 @@ while ($header =~ m!/\*\*((?:[^*]|\*(?\!/))*)\*/([^;{]*)[;{]!g) {
 my @declared = $header =~ /^(?!\s|\*|#|\/).*?\b(sock_\w+)\s*\([^;{]*\)\s*;/mg; # what is indented is a call
 report('every function was found', $count < 50 ? ("only $count documented functions, " . @declared . ' declared') : ());
 report('the functions are documented one by one', $count - 1 < @declared ? ("$count documented, " . @declared . ' declared') : ());
+my @lines = split /\n/, $header;
+report('no line is wider than 100 bytes', map { "line $_" } grep { length $lines[$_ - 1] > 100 } 1 .. @lines);
 print "1..$count\n";
 exit($failed ? 1 : 0);
