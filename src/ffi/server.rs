@@ -180,9 +180,9 @@ pub unsafe extern "C" fn sock_serve(
 ///
 /// @param server from sock_serve; stays a handle until sock_close
 /// @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
-/// @return how many handlers were canceled; 0 if it had stopped already, and in a forked child,
-///         where no server runs; SOCK_ECANCELED in a handler that is itself canceled and has waited
-///         long for handlers that do not end
+/// @return how many handlers this call canceled, of two at once each its own; 0 if it had stopped
+///         already, and in a forked child, where no server runs; SOCK_ECANCELED in a handler that
+///         is itself canceled and has waited long for handlers that do not end
 ///
 /// Blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
