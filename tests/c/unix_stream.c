@@ -559,7 +559,7 @@ static void a_byte_out_of_band_keeps_no_look_busy(void)
     call looking = { .run = call_peek, .socket = s, .buffer = bytes, .size = sizeof bytes };
     CHECK(sock_set_timeout(s, SOCK_READ, SOCK_FOREVER), ==, 0);
     call_start(&looking);
-    call_wait_asleep(&looking);
+    WAIT_UNTIL(atomic_load(&looking.id) != 0); /* it sleeps for moments only */
     raw_send(ends[1], "abc", 3);
     CHECK(call_join(&looking), ==, 3);
     CHECK(sock_read(s, bytes, sizeof bytes), ==, 3);
