@@ -196,8 +196,8 @@ def about(out):
              f"{facts.get('date')}, at commit {facts.get('commit')}"]
     if facts.get("peers"):
         lines.append("; ".join(f"{label} {version}" for label, version in facts["peers"].items()))
-    if facts.get("load", 0) > 1.5:
-        lines.append(f"busy with other work: load average {facts['load']}; the absolute figures and the clock on the wall suffer, the spreads show it")
+    if facts.get("busy", 0) > 10:
+        lines.append(f"busy with other work for {facts['busy']} % of its time; the absolute figures and the clock on the wall suffer, the spreads show it")
     if facts.get("quick"):
         lines.append(f"from quick runs, with few rounds: {', '.join(facts['quick'])}")
     lines += [f"skipped: {line}" for line in facts.get("skipped", [])]

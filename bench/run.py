@@ -154,7 +154,18 @@ def asio_version():
     return number and f"{int(number[0]) // 100000}.{int(number[0]) // 100 % 1000}.{int(number[0]) % 100}"
 
 
-def machine(load):
+def busy():
+    """How much of the CPUs' time others take, in percent of a second."""
+    def times():
+        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]  # idle, and waiting for a disk
+    all_before, idle_before = times()
+    time.sleep(1)
+    all_after, idle_after = times()
+    return round(100 - 100 * (idle_after - idle_before) / (all_after - all_before))
+
+
+def machine(others):
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     packages = {"libuv": "libuv", "libevent": "libevent", "GLib": "gio-2.0", "libcurl": "libcurl"}
     versions = {label: version_of(["pkg-config", "--modversion", package]) for label, package in packages.items()}
@@ -162,7 +173,7 @@ def machine(load):
     return {
         "date": time.strftime("%Y-%m-%d"), "cpu": cpu.group(1) if cpu else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release().partition("-")[0], "libc": " ".join(platform.libc_ver()),
-        "load": load,
+        "busy": others,
         "compiler": version_of([*os.environ.get("CC", "cc").split(), "--version"]), "commit": version_of(["git", "rev-parse", "--short", "HEAD"]),
         "peers": {label: version for label, version in versions.items() if version},
     }
@@ -175,7 +186,7 @@ def main():
     parser.add_argument("--absent", action="append", default=[], help="a library that is not installed")
     parser.add_argument("names", nargs="+")
     given = parser.parse_args()
-    load = round(os.getloadavg()[0], 1)  # before: the servers with a thread for each connection make one of their own
+    others = busy()
     results = given.out / "results"
     results.mkdir(parents=True, exist_ok=True)
     skipped = [f"{library} (its development package is not installed; make bench-deps)" for library in given.absent]
@@ -203,7 +214,7 @@ def main():
     before = json.loads(path.read_text())["quick"] if path.exists() else []
     # Which of the results that are there come from quick runs.
     quick = sorted(set(before) - set(given.names) | set(given.names if given.quick else []))
-    about = machine(load) | {"quick": quick, "skipped": skipped}
+    about = machine(others) | {"quick": quick, "skipped": skipped}
     path.write_text(json.dumps(about, indent=2) + "\n")
     report.write(given.out)
     for line in skipped:
