@@ -104,6 +104,7 @@ fn named(handle: Handle) -> Option<(&'static Slot, u64)> {
     if handle > 0 { slot((bits & INDEX) as u32).map(|slot| (slot, bits & TAG)) } else { None }
 }
 
+#[inline]
 fn find(handle: Handle) -> Result<(&'static Slot, u64)> {
     named(handle).ok_or(Error::new(Code::BadHandle))
 }
@@ -152,7 +153,7 @@ pub struct Pinned {
 
 /// Enters a handle of any kind to work beside other calls.
 pub fn pin(handle: Handle, direction: Direction) -> Result<Pinned> {
-    let Some((slot, tag)) = named(handle) else { return Err(Error::new(Code::BadHandle)) };
+    let (slot, tag) = find(handle)?;
     let gate = &slot.sides[direction as usize].gate;
     if gate.enter_alone(tag, false) {
         return Ok(Pinned { slot, direction, turn: false });
