@@ -123,7 +123,7 @@ void bench_case_of(const char *name, const bench_side *sides, size_t count, long
   }
 }
 
-void bench_fail(const char *what) {
+_Noreturn void bench_fail(const char *what) {
   fprintf(stderr, "bench: %s\n", what);
   exit(1);
 }

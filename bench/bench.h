@@ -40,7 +40,7 @@ int bench_cpus(void);
 /* Ends the program with the text unless the result is >= 0 (raw calls: with errno's; libsock's: sock_last_error). */
 int64_t bench_raw(int64_t result, const char *what);
 int64_t bench_sock(int64_t result, const char *what);
-void bench_fail(const char *what);
+_Noreturn void bench_fail(const char *what);
 
 /* Connected pairs. TCP is over 127.0.0.1 with TCP_NODELAY, which libsock has by default. */
 void bench_tcp_pair(int fds[2]);

@@ -154,7 +154,6 @@ static int wait_for_events(struct epoll_event *events, int most) {
     if (ready > 0) return ready;
   }
   bench_fail("a server stopped answering");
-  return 0;
 }
 
 /* Runs closed-loop requests until the time; counts those that end after the warm-up. */
