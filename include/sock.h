@@ -35,11 +35,11 @@
  *
  * CLOSING. sock_close is final and immediate for everybody: calls blocked on the handle in other
  * threads return SOCK_ECLOSED at once, later calls SOCK_EHANDLE. The descriptor is closed when the
- * last call in flight has left. Closing does not shut the connection down under a forked child, or
- * under a process that the descriptor was passed to.
+ * last call in flight has left. Closing does not shut the connection down for a forked child, or
+ * for a process that the descriptor was passed to.
  *
- * WAITING. A call that cannot be done at once blocks, unless its name begins with sock_try_. It
- * ends when it is done, when the peer is done, at its timeout or deadline, when the handle is
+ * WAITING. A call that cannot complete at once blocks, unless its name begins with sock_try_. It
+ * ends when it is done, when the peer is done, at its timeout or deadline, or when the handle is
  * canceled or closed; never because of a signal. Times are milliseconds in int64_t on the monotonic
  * clock; SOCK_FOREVER (-1) is no limit, 0 is "do not wait" (but in sock_options 0 is the default),
  * and what would overflow means forever.
@@ -51,8 +51,9 @@
  *
  * FORK. Handles made before fork() work in the child, which holds descriptors of its own: closing
  * one there harms nothing in the parent. A server's threads exist only in the parent, and a poller
- * belongs to the process that made it. Where another thread was in the middle of reading a handle,
- * reading it in the child waits in vain for that call to end; so does writing. Closing it does not.
+ * belongs to the process that made it. If another thread was in the middle of reading a handle at
+ * the fork, reading it in the child waits in vain for that call to end; the same holds for writing.
+ * Closing it still works.
  *
  * TEXT is NUL-terminated. Host and service names are read strictly: see sock_open.
  *
@@ -115,7 +116,7 @@ typedef enum sock_error {
      */
     SOCK_ETOOLONG = -4,
     /**
-     * In conflict with another use in progress.
+     * It conflicts with another use in progress.
      */
     SOCK_EBUSY = -5,
     /**
@@ -175,7 +176,7 @@ typedef enum sock_error {
      */
     SOCK_ENOTCONN = -64,
     /**
-     * Somebody else has the address.
+     * The address is in use already.
      */
     SOCK_EADDRINUSE = -65,
     /**
@@ -243,7 +244,7 @@ typedef enum sock_direction {
  */
 typedef enum sock_switch {
     /**
-     * What the field's comment says.
+     * As the field's comment says.
      */
     SOCK_DEFAULT = 0,
     SOCK_ON = 1,
@@ -261,7 +262,7 @@ typedef enum sock_family {
 } sock_family;
 
 /**
- * Kinds of handles, as sock_get_info tells them.
+ * Kinds of handles, as sock_get_info reports them.
  */
 typedef enum sock_kind {
     SOCK_KIND_STREAM = 1,
@@ -293,7 +294,8 @@ typedef enum sock_option {
      */
     SOCK_OPT_LINGER_MS = 4,
     /**
-     * SO_SNDBUF in bytes. The kernel doubles what is set, and reading tells the doubled value.
+     * SO_SNDBUF in bytes. The kernel doubles the value that is set, and sock_get_option returns the
+     * doubled value.
      */
     SOCK_OPT_SEND_BUFFER = 5,
     /**
@@ -339,7 +341,7 @@ typedef enum sock_option {
 } sock_option;
 
 /**
- * How long addresses get as text.
+ * How long an address can be as text.
  */
 typedef enum sock_address_limit {
     /**
@@ -359,16 +361,16 @@ typedef enum sock_datagram_flag {
 } sock_datagram_flag;
 
 /**
- * What a poller tells beside SOCK_READ and SOCK_WRITE.
+ * What a poller reports besides SOCK_READ and SOCK_WRITE.
  */
 typedef enum sock_readiness {
     /**
-     * The peer has ended its direction, or the connection is over. Told without being asked for,
-     * but only once by itself, so that an idle loop does not spin; and again beside other news.
+     * The peer has ended its direction, or the connection is over. Reported without being asked
+     * for: once by itself, so that an idle loop does not spin, and again along with other events.
      */
     SOCK_HANGUP = 4,
     /**
-     * An error waits: the next call tells it. Told without being asked for.
+     * An error is pending: the next call returns it. Reported without being asked for.
      */
     SOCK_ERROR = 8,
     /**
@@ -402,7 +404,7 @@ typedef enum sock_log_level {
      */
     SOCK_LOG_ERROR = 1,
     /**
-     * The library carried on, but somebody should know: descriptors are out, say.
+     * The library carried on, but somebody should know, for example that descriptors have run out.
      */
     SOCK_LOG_WARNING = 2,
     /**
@@ -432,15 +434,15 @@ typedef struct sock_address {
 /**
  * Options of opening, listening, binding and resolving.
  *
- * Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care
- * for. Switches, the fields that are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not
+ * Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), and leave at zero what you do not
+ * need. Switches, the fields that are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not
  * off. The struct grows at its end: programs compiled against an older header keep working. A NULL
  * pointer in place of options means all defaults. Strings are read only during the call.
  *
- * A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the
- * calls that a field is for; without them it is for all but sock_resolve. On a "unix:" host those
- * that only tune TCP and IP have nothing to do and are ignored, so that one set of options serves
- * any host; what such a socket cannot obey is said to be not for "unix:".
+ * A field that does not apply to the call must be zero, else SOCK_EINVAL. Each comment ends with
+ * the calls that the field applies to; if it names none, all but sock_resolve. With a "unix:" host,
+ * fields that only tune TCP or IP are ignored, so that one set of options serves any host; those
+ * that such a socket cannot obey are marked as not for "unix:", and must be zero.
  */
 typedef struct sock_options {
     /**
@@ -449,11 +451,11 @@ typedef struct sock_options {
     size_t size;
     /**
      * SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address
-     * is one of IPv4. All calls.
+     * counts as IPv4. All calls.
      */
     int family;
     /**
-     * TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
+     * TCP_NODELAY: small writes are sent at once. Default on. Open; listen, for what it accepts.
      */
     int nodelay;
     /**
@@ -462,14 +464,14 @@ typedef struct sock_options {
      */
     int64_t timeout_ms;
     /**
-     * Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to
-     * what it accepts, and its own sock_accept keeps to it; sock_serve waits for clients without a
+     * Milliseconds: the initial value of sock_set_timeout in both directions. Connections inherit
+     * it from their listener, and it limits sock_accept too; sock_serve waits for clients without a
      * limit. 0 or SOCK_FOREVER = no limit.
      */
     int64_t io_timeout_ms;
     /**
      * Milliseconds before the next address is tried while the last one has not answered (RFC 8305).
-     * 0 = 250; values outside 10…2000 become the nearer of these. Open.
+     * 0 = 250; values outside 10…2000 are brought into that range. Open.
      */
     int64_t attempt_delay_ms;
     /**
@@ -484,8 +486,8 @@ typedef struct sock_options {
      */
     int64_t user_timeout_ms;
     /**
-     * Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid
-     * for with processor time. 0 = off.
+     * Microseconds that a blocking call polls in a loop before it sleeps: lower latency, paid for
+     * with processor time. 0 = off.
      */
     int64_t spin_us;
     /**
@@ -520,13 +522,13 @@ typedef struct sock_options {
      */
     int multipath;
     /**
-     * TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then
-     * open may succeed before anything was sent, and that nobody answers shows later; do not use it
-     * where the peer speaks first. Default off. Open, listen.
+     * TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Open
+     * may then succeed before anything was sent, and a peer that does not answer is noticed only
+     * later; do not use it if the peer speaks first. Default off. Open, listen.
      */
     int fast_open;
     /**
-     * Take over a unix path that nobody answers at, holding the lock of its directory (flock(2))
+     * Take over a stale unix path, at which nobody answers. Its directory is locked (flock(2))
      * meanwhile: of many that try at once one succeeds. Default on. Listen and bind on "unix:".
      */
     int unix_replace;
@@ -537,7 +539,7 @@ typedef struct sock_options {
     int unix_mode;
     /**
      * Bind to this literal address first, and use only addresses of its family; NULL = any. It may
-     * have the port behind it, as in "[::1]:4000". Not for "unix:" streams. Open, UDP open.
+     * include the port, as in "[::1]:4000". Not for "unix:" streams. Open, UDP open.
      */
     const char *local_host;
     /**
@@ -575,8 +577,8 @@ typedef struct sock_datagram {
      * Send: 0, or cut the data into datagrams of this size (the last may be shorter), in the kernel
      * where it can (GSO).
      *
-     * Receive: 0, or the size of the datagrams from one sender that lie in the buffer one behind
-     * the other (GRO); the last may be shorter.
+     * Receive: 0, or the size of the datagrams from one sender that lie one after the other in the
+     * buffer (GRO); the last may be shorter.
      */
     uint32_t segment;
     /**
@@ -590,7 +592,7 @@ typedef struct sock_datagram {
  */
 typedef struct sock_credentials {
     /**
-     * The process; 0 where it is not in this process's pid namespace.
+     * The process; 0 if it is not in this process's pid namespace.
      */
     int32_t pid;
     uint32_t uid;
@@ -622,17 +624,17 @@ typedef struct sock_event {
 /**
  * Serves one connection: straight-line code of blocking calls, the same under both models.
  *
- * When it returns the connection is closed, unless it has done so itself. What was written still
- * reaches the peer, even where data was left unread: what the peer still sends is read and dropped
- * in the background until its end, for a second of silence or ten seconds in all. With
- * SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a forked child, or to a
- * process that its descriptor was passed to, sock_close it in the handler: then the server does not
- * end it for them.
+ * When it returns, the connection is closed, unless the handler has done so itself. What was
+ * written still reaches the peer, even if data was left unread: what the peer still sends is read
+ * and dropped in the background until it ends its direction, is silent for a second, or ten seconds
+ * have passed. With SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a
+ * forked child, or to a process that its descriptor was passed to, sock_close it in the handler:
+ * then the server does not end it for them.
  *
  * It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any
- * thread. In a child that a handler forks, the handler's code goes on with blocking calls that
- * block the child; the child must end by _exit or exec. When the server stops, calls that wait in
- * the handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
+ * thread. In a child that a handler forks, the handler's code goes on, and its blocking calls block
+ * the child; the child must end by _exit or exec. When the server stops, calls that wait in the
+ * handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
  *
  * On fibers, other blocking functions (sleep, read, pthread_mutex_lock, getaddrinfo) block the
  * worker with all its fibers, and code that computes for long should call sock_sleep(0) now and
@@ -675,7 +677,7 @@ typedef struct sock_server_options {
 } sock_server_options;
 
 /**
- * What a server tells about itself. The struct grows at its end.
+ * What a server reports about itself. The struct grows at its end.
  */
 typedef struct sock_server_info {
     /**
@@ -703,15 +705,15 @@ typedef struct sock_server_info {
      */
     uint64_t cut;
     /**
-     * Times that accepting failed: descriptors, memory or threads were out, or a connection died
+     * How often accepting failed: descriptors, memory or threads had run out, or a connection died
      * before it was accepted.
      */
     uint64_t accept_errors;
 } sock_server_info;
 
 /**
- * What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its
- * end.
+ * What sock_get_info reports about a handle. Fields that do not apply to it are 0. The struct grows
+ * at its end.
  */
 typedef struct sock_info {
     /**
@@ -723,12 +725,12 @@ typedef struct sock_info {
      */
     int kind;
     /**
-     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer
-     * is SOCK_IPV4 also where a dual-stack listener accepted it.
+     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. The connection of an IPv4
+     * peer is SOCK_IPV4 even if a dual-stack listener accepted it.
      */
     int family;
     /**
-     * Bytes taken from the kernel, those read ahead included.
+     * Bytes taken from the kernel, including those read ahead.
      */
     uint64_t bytes_read;
     /**
@@ -736,7 +738,7 @@ typedef struct sock_info {
      */
     uint64_t bytes_written;
     /**
-     * Microseconds that open spent on the name.
+     * Microseconds that open spent on resolving the name.
      */
     int64_t resolve_us;
     /**
@@ -744,7 +746,7 @@ typedef struct sock_info {
      */
     int64_t connect_us;
     /**
-     * How many addresses open tried, the one that won included.
+     * How many addresses open tried, including the one that won.
      */
     uint32_t attempts;
     /**
@@ -752,7 +754,7 @@ typedef struct sock_info {
      */
     uint32_t rtt_us;
     /**
-     * Segments that TCP sent again.
+     * Segments that TCP retransmitted.
      */
     uint32_t retransmits;
 } sock_info;
@@ -792,8 +794,8 @@ const char *sock_strerror(int64_t code);
 const char *sock_error_name(int64_t code);
 
 /**
- * Whether trying the same thing again later can succeed, without anybody mending the request:
- * timeouts, refusals, resets, exhausted resources.
+ * Whether trying the same thing again later can succeed without a change to the request: timeouts,
+ * refusals, resets, exhausted resources.
  *
  * @param code any number
  * @return 1 or 0
@@ -808,11 +810,11 @@ int sock_error_is_temporary(int64_t code);
  * after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused
  * after 3 ms)`.
  *
- * Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the
+ * Success leaves it alone, and so does the end of the stream that sock_read reports as 0; only the
  * next failure on the same thread replaces it. In a fiber of a server it is the fiber's own.
  *
  * @return a string in a buffer of the thread's own, which the next failure there overwrites; never
- *         NULL; "" before any failure. It is cut at the end if it must be.
+ *         NULL; "" before any failure. A text that is too long is cut at its end.
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -828,9 +830,9 @@ const char *sock_last_error(void);
 int sock_last_errno(void);
 
 /**
- * How many bytes the last failing transfer on this thread did move: what sock_write had written,
- * sock_read_exact had read, sock_relay had passed on. Only the next failing transfer changes it: a
- * failure of sock_close, say, does not. In a fiber of a server it is the fiber's own.
+ * How many bytes the last failed transfer on this thread had moved: what sock_write had written,
+ * sock_read_exact had read, sock_relay had passed on. Only the next failed transfer changes it: a
+ * failure of sock_close, for example, does not. In a fiber of a server it is the fiber's own.
  *
  * @return bytes; 0 if the transfer moved none, or none has failed
  *
@@ -865,14 +867,14 @@ int sock_set_option(sock_t s, int option, int64_t value);
 int64_t sock_get_option(sock_t s, int option);
 
 /**
- * Reads a literal address: nothing is asked of the resolver, and the port is a decimal number.
+ * Parses a literal address: the resolver is not asked, and the port is a decimal number.
  *
  * @param host an IPv4 or IPv6 literal, with or without [] and %scope; "unix:PATH"; "unix:@NAME";
- *        with `port` NULL the whole as sock_address_format writes it
+ *        or, with `port` NULL, the whole address as sock_address_format writes it
  * @param port decimal 0…65535, or NULL
  * @param out receives the address; not NULL
- * @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is
- *         left to look a named scope up
+ * @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is not a literal; SOCK_ELIMIT if no descriptor is
+ *         left to look up a named scope
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -882,9 +884,9 @@ int sock_address_parse(const char *host, const char *port, struct sock_address *
  * Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`,
  * "unix:@x" (abstract), `unix:` (unnamed).
  *
- * The bytes of a unix path or name are written as they are, so that the text names the same address
- * again; only for zero bytes in an abstract name stands `@`. A peer chooses its own: mind control
- * characters before showing it.
+ * The bytes of a unix path or name are written as they are, so that the text can be parsed back
+ * into the address; only zero bytes in an abstract name are written as `@`. A peer chooses its own
+ * name: beware of control characters before you show it.
  *
  * sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port`
  * NULL.
@@ -924,14 +926,14 @@ int sock_address_equal(const struct sock_address *a, const struct sock_address *
  * Resolves a name to addresses, as sock_open does before it connects.
  *
  * @param host as for sock_open; NULL is the loopback
- * @param port 0…65535 or a service name, "0" where only the hosts matter; NULL as for sock_open
+ * @param port 0…65535 or a service name, "0" if only the hosts matter; NULL as for sock_open
  * @param options `family` and `timeout_ms`, or NULL
  * @param out receives at most `capacity` addresses, each once, in the order in which sock_open
  *        would try them
  * @param capacity of `out`; 0 only counts
  * @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST,
- *         SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for
- *         the lookup, SOCK_EINVAL, SOCK_ETOOLONG
+ *         SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be started
+ *         for the lookup, SOCK_EINVAL, SOCK_ETOOLONG
  *
  * Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724.
  * Since 0.1.
@@ -943,7 +945,7 @@ int64_t sock_resolve(const char *host,
                      size_t capacity);
 
 /**
- * The address that a socket is bound to. An IPv4-mapped address is told as the IPv4 address.
+ * The address that a socket is bound to. An IPv4-mapped address is reported as the IPv4 address.
  *
  * @param s a stream, listener or datagram socket
  * @param out not NULL
@@ -955,8 +957,8 @@ int sock_local_address(sock_t s, struct sock_address *out);
 
 /**
  * The address of the peer, remembered from open or accept: it is known even after the peer is gone.
- * Peers of a dual-stack listener that speak IPv4 are told as IPv4 addresses. Who connects to
- * 0.0.0.0 or :: reaches this machine, and is told by which address.
+ * IPv4 peers of a dual-stack listener are reported as IPv4 addresses. Connecting to 0.0.0.0 or ::
+ * reaches this machine; the address that was really reached is reported.
  *
  * @param s a stream or a connected datagram socket
  * @param out not NULL
@@ -972,28 +974,28 @@ int sock_peer_address(sock_t s, struct sock_address *out);
  * Resolves the name, then tries its addresses as RFC 8305 says: in the resolver's order with the
  * families interleaved, the next one when one fails or after `attempt_delay_ms`, all within one
  * `timeout_ms`. The first that connects wins; the others are closed without a byte sent. A
- * connection of a TCP socket to itself is never returned. A unix socket whose backlog is full is
- * waited for.
+ * connection of a TCP socket to itself is never returned. If the backlog of a unix socket is full,
+ * the call waits for room.
  *
  * @param host a DNS name, an IPv4 literal, an IPv6 literal with or without [] and %scope,
  *        "unix:PATH", or "unix:@NAME" for a Linux abstract socket; NULL = the loopback. Only strict
  *        literals are literals; what merely looks numeric, is malformed, or is too long is refused
- *        before anything is asked of the resolver, and nothing is ever cut.
- * @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and where `host`
- *        is the whole address as text (`example.com:443`, `[::1]:80`, `:8080`)
+ *        before the resolver is asked, and nothing is ever truncated.
+ * @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and if `host` is
+ *        the whole address as text (`example.com:443`, `[::1]:80`, `:8080`)
  * @param options or NULL for all defaults
  * @return a handle to be closed with sock_close; else a code. For the arguments: SOCK_EINVAL,
  *         SOCK_ETOOLONG, SOCK_ENOSERVICE. For the name: SOCK_ENOHOST, SOCK_ERESOLVE. SOCK_ETIMEDOUT
- *         where `timeout_ms` ended it. Where every address failed before that, the code is that of
- *         the attempt that tells most, of equals the first: an answer of the peer
- *         (SOCK_ECONNREFUSED, SOCK_ECONNRESET), else that the kernel waited in vain
- *         (SOCK_ETIMEDOUT), else what this machine forbids or lacks (SOCK_EACCES, SOCK_ELIMIT,
- *         SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
- *         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT, and SOCK_EINVAL where the
- *         socket is no stream. sock_last_error tells every attempt.
+ *         if `timeout_ms` ended it. If every address failed before that, the code of the most
+ *         informative attempt, the first among equals: an answer of the peer (SOCK_ECONNREFUSED,
+ *         SOCK_ECONNRESET), else that the kernel got no answer (SOCK_ETIMEDOUT), else what this
+ *         machine forbids or lacks (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL,
+ *         SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH, SOCK_ENOTSUP, SOCK_EINVAL. For unix
+ *         sockets also SOCK_ENOENT, and SOCK_EINVAL if the socket is not a stream. sock_last_error
+ *         lists every attempt.
  *
- * Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305,
- * RFC 6724. Since 0.1.
+ * Blocks at most `timeout_ms`; there is no handle yet that could be canceled. Any thread.
+ * connect(2), RFC 8305, RFC 6724. Since 0.1.
  */
 sock_t sock_open(const char *host, const char *port, const struct sock_options *options);
 
@@ -1003,15 +1005,15 @@ sock_t sock_open(const char *host, const char *port, const struct sock_options *
  * @param host an address of this machine, as for sock_open; a name with several addresses uses the
  *        first that binds; NULL = every address, in one dual-stack socket; "unix:PATH" makes a unix
  *        socket, unlinked on close if the path is still its own
- * @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as
- *        for sock_open
+ * @param port 0…65535 or a service name; "0" = any free port, reported by sock_local_address;
+ *        NULL as for sock_open
  * @param options or NULL for all defaults
  * @return a handle for sock_accept, sock_serve or a poller; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL,
- *         SOCK_EACCES, SOCK_EEXIST for a unix path that is in use or no socket, SOCK_EBUSY where
+ *         SOCK_EACCES, SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EBUSY if
  *         another program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
  *         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
  *
- * Blocks only where `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
+ * Blocks only if `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
  */
 sock_t sock_listen(const char *host, const char *port, const struct sock_options *options);
 
@@ -1025,7 +1027,7 @@ sock_t sock_listen(const char *host, const char *port, const struct sock_options
  *
  * @param listener from sock_listen; its timeout and deadline for reading apply
  * @return a handle to be closed with sock_close; SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED,
- *         SOCK_ELIMIT if descriptors were out until the timeout, SOCK_EBUSY where a server has the
+ *         SOCK_ELIMIT if no descriptor was left until the timeout, SOCK_EBUSY if a server has the
  *         listener
  *
  * Blocks; any thread. accept(2). Since 0.1.
@@ -1034,7 +1036,7 @@ sock_t sock_accept(sock_t listener);
 
 /**
  * Closes a handle of any kind, for everybody: see CLOSING above. What was written still reaches the
- * peer, in the background; but where received data was left unread, TCP resets the connection:
+ * peer, in the background; but if received data was left unread, TCP resets the connection:
  * sock_finish avoids that. A listener unlinks its unix path if the path is still its own.
  *
  * @param s a handle; gone when this returns
@@ -1050,8 +1052,8 @@ int sock_close(sock_t s);
  * children).
  *
  * SOCK_WRITE sends what was written and then the end of the stream: the peer reads 0, and can still
- * answer. After SOCK_READ reads give what has already arrived, then 0; what the peer of a unix
- * stream writes then is SOCK_EPIPE to it. Doing it twice is no error.
+ * answer. After SOCK_READ, reads give what has already arrived, then 0; the peer of a unix stream
+ * then gets SOCK_EPIPE when it writes. Doing it twice is not an error.
  *
  * @param s a stream or a connected datagram socket
  * @param directions SOCK_READ, SOCK_WRITE or both
@@ -1064,8 +1066,8 @@ int sock_shutdown(sock_t s, int directions);
 
 /**
  * Closes a stream politely: ends the writing direction, reads and drops what the peer still sends
- * until its end, and closes. The peer gets everything that was written, even where it sent data
- * that nobody read.
+ * until its end, and closes. The peer gets everything that was written, even if it sent data that
+ * nobody read.
  *
  * @param s a stream; gone when this returns, whatever it returns, unless that is SOCK_EHANDLE,
  *        SOCK_ETYPE or SOCK_EINVAL
@@ -1227,33 +1229,32 @@ int64_t sock_try_write(sock_t s, const void *buffer, size_t size);
  *
  * @param listener from sock_listen
  * @return a handle to be closed with sock_close; SOCK_EAGAIN if none waits; SOCK_ELIMIT if no
- *         descriptor is left; SOCK_EBUSY where a server has the listener
+ *         descriptor is left; SOCK_EBUSY if a server has the listener
  *
  * Never blocks; any thread. Since 0.1.
  */
 sock_t sock_try_accept(sock_t listener);
 
 /**
- * How many bytes have been read ahead and wait inside the library. A foreign event loop must look
- * at this beside the descriptor of sock_fd; a poller of this library does by itself.
+ * How many bytes have been read ahead and wait inside the library. An event loop of your own must
+ * look at this besides the descriptor of sock_fd; a poller of this library does so by itself.
  *
  * @param s any handle
- * @return bytes; 0 for what is no handle, too
+ * @return bytes; 0 also for what is not a handle
  *
  * Never blocks; any thread. Since 0.1.
  */
 size_t sock_buffered(sock_t s);
 
 /**
- * Sends a file, or a part of it, without copying it through this process where the system can do
- * that.
+ * Sends a file, or a part of it, without copying it through this process if the system can do that.
  *
  * @param s a stream
  * @param fd the file: regular, or anything that can be read: a pipe, a terminal, a socket. It stays
  *        the caller's.
  * @param offset in bytes: where in the file to begin, its own position staying as it is; -1 = at
- *        its own position, which moves on. What has no positions, such as a pipe, takes 0 and -1
- *        alike; where others read from it too, it should be non-blocking.
+ *        its own position, which moves on. A file without positions, such as a pipe, takes 0 and -1
+ *        alike; if others read from it too, it should be non-blocking.
  * @param size in bytes; -1 = to the end of the file
  * @return how many bytes were sent; SOCK_EEOF if the file ended before `size`, SOCK_EINVAL if `fd`
  *         is not open for reading or cannot be read at an offset, SOCK_ESYS if reading it failed,
@@ -1268,14 +1269,14 @@ int64_t sock_send_file(sock_t s, int fd, int64_t offset, int64_t size);
 /**
  * Passes on everything that two streams receive, each to the other, until both have ended.
  *
- * First goes what has been read ahead. The end of one stream is passed on as the end of writing to
- * the other (as sock_shutdown does), while the other direction goes on. The bytes stay inside the
- * kernel where it can do that (splice(2)).
+ * Bytes that have been read ahead go first. The end of one stream is passed on as the end of
+ * writing to the other (as sock_shutdown does), while the other direction goes on. The bytes stay
+ * inside the kernel if it can do that (splice(2)).
  *
- * When one side cannot be written to any more, what still comes from it is passed on to its end.
+ * When one side cannot be written to any more, what still comes from it is passed on until its end.
  * When receiving fails, what came before is passed on, and the relay ends without telling the other
  * side that the stream was whole. Both handles stay, to be closed; after a failure they are good
- * for nothing else, for bytes may have been on their way.
+ * for nothing else, because bytes may have been in transit.
  *
  * @param a a stream
  * @param b another stream
@@ -1283,19 +1284,21 @@ int64_t sock_send_file(sock_t s, int fd, int64_t offset, int64_t size);
  *         SOCK_ECONNRESET, SOCK_EPIPE, SOCK_ECANCELED, SOCK_ECLOSED, SOCK_ENOMEM. After a failure
  *         sock_last_count tells how many were passed on.
  *
- * Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it.
- * Timeouts count from the last byte that moved in any direction: those for reading end a relay that
- * is silent, and that for writing one whose other side takes nothing. Any thread. Since 0.1.
+ * Blocks; until it returns, no other call reads or writes the two streams. Deadlines of either
+ * stream end it. Timeouts count from the last byte that moved in any direction: those for reading
+ * end a relay that is silent, those for writing one whose other side takes nothing. Any thread.
+ * Since 0.1.
  */
 int64_t sock_relay(sock_t a, sock_t b);
 
 /**
- * Sets how long each call may take from now on; calls already blocked in that direction heed it
+ * Sets how long each call may take from now on; calls already blocked in that direction obey it
  * too.
  *
  * The time runs from when a call first has to wait, also for one that is waiting when the timeout
  * is set. A deadline may be set as well: whichever comes first ends the call with SOCK_ETIMEDOUT,
- * never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
+ * never early. A transfer that ends this way leaves the handle usable, and sock_last_count is
+ * exact.
  *
  * @param s a stream, listener (accepting is reading) or datagram socket
  * @param directions SOCK_READ, SOCK_WRITE or both
@@ -1315,8 +1318,8 @@ int sock_set_timeout(sock_t s, int directions, int64_t ms);
  *
  * @param s a stream, listener or datagram socket
  * @param directions SOCK_READ, SOCK_WRITE or both
- * @param ms_from_now milliseconds; 0 makes every wait end at once; SOCK_FOREVER takes the deadline
- *        away
+ * @param ms_from_now milliseconds; 0 makes every wait end at once; SOCK_FOREVER removes the
+ *        deadline
  * @return 0; SOCK_EINVAL
  *
  * Never blocks; any thread. Since 0.1.
@@ -1328,7 +1331,7 @@ int sock_set_deadline(sock_t s, int directions, int64_t ms_from_now);
  * to wait, returns SOCK_ECANCELED. Data that is already there is still delivered. The handle still
  * has to be closed.
  *
- * Async-signal-safe, as nothing else here is: a SIGINT handler may call it to end a loop of
+ * Async-signal-safe, as the only function here: a SIGINT handler may call it to end a loop of
  * sock_accept.
  *
  * @param s any handle
@@ -1343,22 +1346,22 @@ int sock_cancel(sock_t s);
  * Opens a UDP or unix datagram socket that is connected: it sends to one peer and receives only
  * from that one.
  *
- * No datagram is sent: success says that the kernel has a way to the address, not that anybody is
- * there. A name's first address that connects so is taken.
+ * No datagram is sent: success means that the kernel has a route to the address, not that anybody
+ * is there. Of a name's addresses, the first that connects is used.
  *
  * @param host as for sock_open; NULL = the loopback, 127.0.0.1 unless the options ask for
  *        SOCK_IPV6. "unix:PATH" connects to a unix datagram socket, whose owner can answer only if
- *        `local_host` names a "unix:" address for this one
- * @param port 1…65535 or a service name; NULL for "unix:" hosts, and where `host` is the whole
+ *        `local_host` names a "unix:" address for this socket
+ * @param port 1…65535 or a service name; NULL for "unix:" hosts, and if `host` is the whole
  *        address as text
  * @param options or NULL; `timeout_ms` limits resolving, `reuse_address` is off by default
- * @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local
- *         port is left, SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE,
+ * @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL if no local port
+ *         is left, SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE,
  *         SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ENOENT and SOCK_ECONNREFUSED for unix paths,
- *         SOCK_EACCES, SOCK_EINVAL (also where the unix socket is a stream), SOCK_ETOOLONG,
+ *         SOCK_EACCES, SOCK_EINVAL (also if the unix socket is a stream), SOCK_ETOOLONG,
  *         SOCK_ELIMIT
  *
- * Blocks only where `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
+ * Blocks only if `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
  */
 sock_t sock_udp_open(const char *host, const char *port, const struct sock_options *options);
 
@@ -1367,18 +1370,18 @@ sock_t sock_udp_open(const char *host, const char *port, const struct sock_optio
  * and sends to anybody.
  *
  * @param host an address of this machine, or a multicast group to receive only what is sent to it;
- *        NULL = every address, in one dual-stack socket: IPv4 senders are told as IPv4 addresses,
- *        and IPv4 receivers are given as such. "unix:PATH" makes a unix datagram socket, unlinked
- *        on close if the path is still its own
- * @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as
- *        for sock_udp_open
- * @param options or NULL; `reuse_address` is off by default, for whoever binds last would get all
- *        datagrams
+ *        NULL = every address, in one dual-stack socket: IPv4 senders are reported as IPv4
+ *        addresses, and IPv4 receivers are given as such. "unix:PATH" makes a unix datagram socket,
+ *        unlinked on close if the path is still its own
+ * @param port 0…65535 or a service name; "0" = any free port, reported by sock_local_address;
+ *        NULL as for sock_udp_open
+ * @param options or NULL; `reuse_address` is off by default, because whoever binds last would get
+ *        all datagrams
  * @return a handle to be closed with sock_close; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES,
- *         SOCK_EEXIST for a unix path that is in use or no socket, SOCK_EINVAL, SOCK_ETOOLONG,
- *         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+ *         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EINVAL,
+ *         SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
  *
- * Blocks only where `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
+ * Blocks only if `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
  */
 sock_t sock_udp_bind(const char *host, const char *port, const struct sock_options *options);
 
@@ -1391,12 +1394,12 @@ sock_t sock_udp_bind(const char *host, const char *port, const struct sock_optio
  * @param size how many; 0 sends an empty datagram
  * @param to the receiver; NULL, or length 0, for the peer of a connected socket
  * @return `size`; SOCK_EMSGSIZE if it is too large (over 65507 bytes of UDP on IPv4), SOCK_ENOTCONN
- *         without a receiver, SOCK_ECONNREFUSED on a connected socket where the peer's machine
- *         refused an earlier datagram (this one was then not sent, and the socket stays usable), or
- *         where a unix receiver is gone (after that a connected socket has none: SOCK_ENOTCONN),
- *         SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or where a firewall forbids it,
- *         SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address
- *         of another family (an IPv4-mapped one is of IPv4), with port 0 or of a unix stream,
+ *         without a receiver, SOCK_ECONNREFUSED on a connected socket if the peer's machine refused
+ *         an earlier datagram (this one was then not sent, and the socket stays usable), or if a
+ *         unix receiver is gone (after that a connected socket has none: SOCK_ENOTCONN),
+ *         SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or if a firewall forbids it,
+ *         SOCK_EUNREACH, SOCK_EADDRNOTAVAIL if no local port is left, SOCK_EINVAL for an address of
+ *         another family (an IPv4-mapped one counts as IPv4), with port 0 or of a unix stream,
  *         SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
  *
  * Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
@@ -1411,7 +1414,7 @@ int64_t sock_send_to(sock_t s, const void *data, size_t size, const struct sock_
  * @param size the longest datagram to take whole. With 0 an empty datagram gives 0 and any other
  *        SOCK_ETRUNC
  * @param from receives the sender, also with SOCK_ETRUNC; may be NULL. An unnamed unix sender is
- *        told as "unix:", which nothing can be sent to
+ *        reported as "unix:", to which nothing can be sent
  * @return its length; 0 for an empty datagram, and, from nobody, after sock_shutdown(s, SOCK_READ)
  *         and at the end of sequenced packets; SOCK_ETRUNC if it was longer than `size`: the buffer
  *         is filled, sock_last_count tells how many bytes are in it, and the rest of the datagram
@@ -1427,16 +1430,16 @@ int64_t sock_recv_from(sock_t s, void *buffer, size_t size, struct sock_address 
  * Sends many datagrams with few system calls, in order.
  *
  * With `segment` one entry is many datagrams of one size to one receiver, and costs little more
- * than one of them: the kernel cuts the data (GSO). Where it cannot, the library does. The data of
- * an entry may be of any size.
+ * than one of them: the kernel cuts the data (GSO). If it cannot, the library does. The data of an
+ * entry may be of any size.
  *
  * @param s a datagram socket
  * @param datagrams `data`, `size`, `address` and `segment` of each are read, `length` of each one
  *        sent is set
  * @param count of `datagrams`; 0 returns 0 at once
- * @return how many were sent: less than `count` if a later one failed, whose error comes if it is
- *         sent again as the first; else the code for the first, as sock_send_to. Where an entry was
- *         sent in part, `length` tells how much.
+ * @return how many were sent: fewer than `count` if a later one failed, whose error is returned
+ *         when it is sent again as the first; if the first failed, its code, as of sock_send_to. If
+ *         an entry was sent in part, its `length` tells how much.
  *
  * Blocks until all are sent, one failed, or its timeout or deadline; any thread, several at once.
  * sendmmsg(2), udp(7). Since 0.1.
@@ -1448,7 +1451,7 @@ int64_t sock_send_batch(sock_t s, struct sock_datagram *datagrams, size_t count)
  *
  * If the first receiving call on a handle is this one, with every buffer of 65527 bytes (the
  * longest datagram; on an IPv4 socket 65507) or more, the kernel may join datagrams of one size
- * from one sender from then on (GRO), which is much faster: `segment` tells. All other calls, and
+ * from one sender from then on (GRO), which is much faster: see `segment`. All other calls, and
  * batches with smaller buffers, always get single datagrams.
  *
  * @param s a datagram socket
@@ -1470,15 +1473,14 @@ int64_t sock_recv_batch(sock_t s, struct sock_datagram *datagrams, size_t count)
  * joined.
  *
  * @param s a UDP socket; a dual-stack one joins groups of both families
- * @param group an IPv4 or IPv6 multicast literal, a link-local one of the latter with or without
- *        %scope
- * @param device the name of a network interface; NULL = the group's %scope, or where the system's
- *        routes say
- * @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit
- *         (net.ipv4.igmp_max_memberships), SOCK_EUNREACH where no device is named and no route
- *         leads to the group, SOCK_EINVAL for what is no multicast address, of another family, or
- *         no device, SOCK_ELIMIT where no descriptor is left to look the device up, SOCK_ENOTSUP on
- *         a unix socket
+ * @param group an IPv4 or IPv6 multicast literal, if IPv6 and link-local with or without %scope
+ * @param device the name of a network interface; NULL = that of the group's %scope, or of the
+ *        system's routes
+ * @return 0; SOCK_EADDRINUSE if the socket is a member already, SOCK_ENOMEM at the system's limit
+ *         (net.ipv4.igmp_max_memberships), SOCK_EUNREACH if no device is named and no route leads
+ *         to the group, SOCK_EINVAL if `group` is not a multicast address or of another family, or
+ *         `device` is unknown, SOCK_ELIMIT if no descriptor is left to look up the device,
+ *         SOCK_ENOTSUP on a unix socket
  *
  * Never blocks; any thread. ip(7), ipv6(7). Since 0.1.
  */
@@ -1490,7 +1492,7 @@ int sock_join(sock_t s, const char *group, const char *device);
  * @param s a UDP socket
  * @param group as it was joined
  * @param device as it was joined
- * @return 0; SOCK_EADDRNOTAVAIL if it is no member; else as sock_join
+ * @return 0; SOCK_EADDRNOTAVAIL if the socket is not a member; else as sock_join
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1498,12 +1500,12 @@ int sock_leave(sock_t s, const char *group, const char *device);
 
 /**
  * Who is at the other end of a unix socket: the process, user and group that connected, or, on a
- * connection that was opened here, that listened. The kernel vouches for them. They stay what they
- * were then, whatever that process becomes or passes the socket to.
+ * connection that was opened here, that listened. The kernel vouches for them. They stay as they
+ * were then, whatever becomes of that process, and whoever it passes the socket to.
  *
  * @param s a unix stream, or an end of a connected pair
  * @param out not NULL
- * @return 0; SOCK_ENOTSUP for what is no unix socket, SOCK_ENOTCONN where there is no peer, as on
+ * @return 0; SOCK_ENOTSUP if `s` is not a unix socket, SOCK_ENOTCONN if it has no peer, as on
  *         datagram sockets
  *
  * Never blocks; any thread. SO_PEERCRED in unix(7). Since 0.1.
@@ -1515,14 +1517,14 @@ int sock_peer_credentials(sock_t s, struct sock_credentials *out);
  * which share the open files.
  *
  * @param s a unix stream, or a connected unix datagram socket
- * @param data the bytes; a stream needs at least one to carry descriptors, and a protocol in which
- *        the receiver knows where they come
+ * @param data the bytes; a stream needs at least one to carry descriptors, and a protocol by which
+ *        the receiver knows where to expect them
  * @param size how many; all of them are written
  * @param fds the descriptors, which stay the caller's: they may be closed when this returns.
  *        sock_fd gives that of a handle
  * @param count how many, at most 253; 0 is a plain write
  * @return `size`; SOCK_EINVAL if one is not open or there are too many, SOCK_ELIMIT if the user has
- *         too many on their way, SOCK_ENOTSUP for what is no unix socket; else as sock_write
+ *         too many in transit, SOCK_ENOTSUP if `s` is not a unix socket; else as sock_write
  *
  * Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
  */
@@ -1547,7 +1549,7 @@ int64_t sock_send_fds(sock_t s, const void *data, size_t size, const int *fds, s
  * @return how many bytes; 0 at the end of the stream; SOCK_ETRUNC if more descriptors came than fit
  *         `fds` or than the process may have, or a datagram was longer than `size`: what fits is
  *         delivered, the rest closed, and sock_last_count tells how many bytes came; SOCK_ENOTSUP
- *         for what is no unix socket; else as sock_read
+ *         if `s` is not a unix socket; else as sock_read
  *
  * Blocks until its timeout or deadline; any thread. SCM_RIGHTS in unix(7). Since 0.1.
  */
@@ -1559,33 +1561,33 @@ int64_t sock_recv_fds(sock_t s,
                       size_t *count);
 
 /**
- * Makes a handle of a socket that comes from elsewhere: any stream, listener, datagram,
+ * Makes a handle from a socket that was made elsewhere: any stream, listener, datagram,
  * sequenced-packet or raw socket, connected or not. Sequenced packets (and raw sockets) are
- * datagrams to this library: one a call, their boundaries kept.
+ * datagrams to this library: one a call, with their boundaries kept.
  *
  * The descriptor then belongs to the handle: it is closed with it, is close-on-exec, and must not
  * be used, closed or adopted again. A blocking descriptor stays in blocking mode for whoever shares
  * the open file; calls here keep to their deadlines all the same. Only accepting, sock_send_file
- * and sock_relay need the open file in non-blocking mode: it is put back on sock_close and
+ * and sock_relay need the open file in non-blocking mode: its mode is restored by sock_close and
  * sock_release_fd. A unix path that the socket is bound to stays when the handle is closed.
  *
  * @param fd the descriptor
  * @return a handle to be closed with sock_close; on failure the descriptor is untouched:
- *         SOCK_EINVAL if it is not open or no socket, SOCK_EBUSY if a live handle of this process
- *         has it already, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
+ *         SOCK_EINVAL if it is not open or not a socket, SOCK_EBUSY if a live handle of this
+ *         process has it already, SOCK_ENOTSUP for other types of sockets, SOCK_ELIMIT
  *
  * Never blocks; any thread. Since 0.1.
  */
 sock_t sock_from_fd(int fd);
 
 /**
- * The descriptor behind a handle, to be looked at: for a foreign event loop, or an option that the
- * library does not have.
+ * The descriptor behind a handle, to be looked at: for an event loop of your own, or an option that
+ * the library does not have.
  *
- * It stays the handle's: it must not be closed, and is gone when the handle is closed. A foreign
- * loop must look at sock_buffered too. What reads from it, or changes its modes, does so behind the
- * library's back. It is non-blocking, unless it was adopted otherwise: a program that is to have it
- * as its standard input needs it blocking.
+ * It stays the handle's: it must not be closed, and is gone when the handle is closed. An event
+ * loop must look at sock_buffered too. Whatever reads from it, or changes its modes, does so behind
+ * the library's back. It is non-blocking, unless it was adopted otherwise: make it blocking before
+ * another program gets it as its standard input.
  *
  * @param s a stream, listener or datagram socket
  * @return the descriptor, >= 0
@@ -1603,8 +1605,8 @@ int sock_fd(sock_t s);
  *
  * @param s a stream, listener or datagram socket; gone when this succeeds
  * @return the descriptor, >= 0, to be closed by the caller; SOCK_EBUSY, with nothing done, while
- *         another call or a server is using the handle, or while sock_buffered says that there are
- *         bytes inside the library
+ *         another call or a server is using the handle, or while the library holds bytes that have
+ *         been read ahead (sock_buffered)
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1615,14 +1617,14 @@ int sock_release_fd(sock_t s);
  * LISTEN_FDS, and descriptors from 3 on.
  *
  * Each is adopted as by sock_from_fd and made close-on-exec the first time it is asked for; asking
- * again gives the same handles, those closed meanwhile included. The variables are left as they
+ * again gives the same handles, including those closed meanwhile. The variables are left as they
  * are; LISTEN_FDNAMES names the descriptors in the same order.
  *
- * @param out receives at most `capacity` handles, in the order of the descriptors; a descriptor
- *        that is no socket has SOCK_EINVAL or SOCK_ENOTSUP in its place, one that was adopted
- *        otherwise SOCK_EBUSY, and is left alone
+ * @param out receives at most `capacity` handles, in the order of the descriptors; in place of a
+ *        descriptor that is not a socket, SOCK_EINVAL or SOCK_ENOTSUP, and of one that was adopted
+ *        in another way, SOCK_EBUSY: these are left alone
  * @param capacity of `out`; 0 only counts
- * @return how many there are, which may be more than `capacity`; 0 where there are none or they are
+ * @return how many there are, which may be more than `capacity`; 0 if there are none or they are
  *         for another process; SOCK_EINVAL if LISTEN_FDS is not a number
  *
  * Never blocks; any thread. sd_listen_fds(3). Since 0.1.
@@ -1630,13 +1632,13 @@ int sock_release_fd(sock_t s);
 int64_t sock_inherited(sock_t *out, size_t capacity);
 
 /**
- * Makes a poller: it tells which of many handles a call would not have to wait for.
+ * Makes a poller, which reports on which of many handles a call would not have to wait.
  *
- * It is level-triggered: what is not read is told again. Bytes read ahead count as readable. The
- * end of a stream is readable until it has been read; a connection that is over is told once, so
- * that an idle loop never spins. A handle may be in several pollers; closing it removes it from
- * all, and no event names a handle that was closed before sock_poller_wait returned. It is closed
- * with sock_close, and the handles in it stay.
+ * It is level-triggered: what is not read is reported again. Bytes read ahead count as readable.
+ * The end of a stream is readable until it has been read; a connection that is over is reported
+ * once, so that an idle loop never spins. A handle may be in several pollers; closing it removes it
+ * from all, and no event names a handle that was closed before sock_poller_wait returned. It is
+ * closed with sock_close, and the handles in it stay.
  *
  * A poller belongs to the process that made it: in a forked child its functions give SOCK_ENOTSUP.
  *
@@ -1674,7 +1676,7 @@ int sock_poller_add(sock_t poller, sock_t s, int interest, void *user);
 int sock_poller_set(sock_t poller, sock_t s, int interest, void *user);
 
 /**
- * Watches a handle no more.
+ * Stops watching a handle.
  *
  * @param poller from sock_poller
  * @param s a handle that it watches
@@ -1689,13 +1691,14 @@ int sock_poller_remove(sock_t poller, sock_t s);
  *
  * @param poller from sock_poller
  * @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
- * @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
+ * @param capacity of `events`; 0 is SOCK_EINVAL. Events that do not fit are reported the next time,
+ *        in turn.
  * @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
- * @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED,
+ * @return how many events; 0 if the time is over, which is not a failure here; SOCK_ECANCELED,
  *         SOCK_ECLOSED
  *
- * Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or
- * to more. Since 0.1.
+ * Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one or more of
+ * them. Since 0.1.
  */
 int64_t sock_poller_wait(sock_t poller,
                          struct sock_event *events,
@@ -1716,12 +1719,12 @@ int sock_poller_wake(sock_t poller);
 /**
  * Serves a listener: runs `handler` for each connection, and returns at once.
  *
- * The server takes the listener over: its handle still answers questions (sock_local_address),
- * accepting on it is SOCK_EBUSY, and it is closed when the server stops: before the handlers'
- * grace, so that who connects from then on is refused at once. Closing or canceling the listener
- * stops the server too, and the handlers may go on for as long as they like; since sock_cancel may
- * be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make
- * a server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when
+ * The server takes over the listener: its handle still answers questions (sock_local_address), but
+ * accepting on it is SOCK_EBUSY, and it is closed as soon as the server stops, before the handlers'
+ * grace, so that new clients are refused at once. Closing or canceling the listener stops the
+ * server too, and the handlers may go on for as long as they like; since sock_cancel may be called
+ * from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a server
+ * that ends cleanly on SIGTERM. When descriptors or threads run out, accepting resumes as soon as
  * there are some again.
  *
  * @param listener from sock_listen
@@ -1729,8 +1732,8 @@ int sock_poller_wake(sock_t poller);
  * @param context handed to the handler; must live until the server has stopped
  * @param options or NULL for all defaults: threads, no limit
  * @return a handle to be closed with sock_close, which stops the server with no grace; SOCK_EINVAL,
- *         SOCK_EBUSY where another server has the listener, SOCK_ELIMIT where threads or
- *         descriptors are out
+ *         SOCK_EBUSY if another server has the listener, SOCK_ELIMIT if threads or descriptors have
+ *         run out
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1747,13 +1750,13 @@ sock_t sock_serve(sock_t listener,
  * and in sock_sleep; a second later its connection is closed under it. The call returns when all
  * handlers have returned and the server's threads are gone. From inside a handler of the server it
  * does not wait for that handler: the server has stopped when it returns too. sock_cancel(server)
- * does not end this call, and sock_close(server) ends the grace.
+ * does not end this call; sock_close(server) ends the grace.
  *
  * @param server from sock_serve; stays a handle until sock_close
  * @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
- * @return how many handlers this call canceled, of two at once each its own; 0 if it had stopped
- *         already, and in a forked child, where no server runs; SOCK_ECANCELED in a handler that
- *         is itself canceled and has waited long for handlers that do not end
+ * @return how many handlers this call canceled (two calls at once each count their own); 0 if it
+ *         had stopped already, and in a forked child, where no server runs; SOCK_ECANCELED in a
+ *         handler that is itself canceled and has waited long for handlers that do not end
  *
  * Blocks; any thread. Since 0.1.
  */
@@ -1773,10 +1776,10 @@ int64_t sock_server_stop(sock_t server, int64_t grace_ms);
 int sock_server_wait(sock_t server);
 
 /**
- * The counts of a server.
+ * Reads the counters of a server.
  *
  * @param server from sock_serve
- * @param out receives the counts; its `size` must be set
+ * @param out receives the counters; its `size` must be set
  * @return 0; SOCK_EINVAL if `out` is NULL or its size is not set
  *
  * Never blocks; any thread. Since 0.1.
@@ -1800,14 +1803,14 @@ int sock_sleep(int64_t ms);
  *
  * @param s any handle
  * @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
- * @return 0; SOCK_EINVAL where `size` is not set
+ * @return 0; SOCK_EINVAL if `size` is not set
  *
  * Never blocks; any thread. Since 0.1.
  */
 int sock_get_info(sock_t s, struct sock_info *out);
 
 /**
- * Sets who receives log messages. The default is nobody: then no message is even made.
+ * Sets who receives log messages. The default is nobody: then no message is even formatted.
  *
  * The logger is called on the thread where something happens, from any thread, also from several at
  * once. It may use the library; what fails inside it is not logged. A message already on its way
@@ -1872,11 +1875,11 @@ __attribute__((format(printf, 2, 3), unused))
 /**
  * Formats as printf(3) does and writes all of the text, as sock_write.
  *
- * The text is made in memory of this function's own; texts of over a kilobyte are allocated.
+ * The text is formatted on the stack; a text of over a kilobyte in allocated memory.
  *
  * @param s a stream
  * @param format a printf format, checked by the compiler
- * @return how many bytes were written; SOCK_EINVAL where the format cannot be followed;
+ * @return how many bytes were written; SOCK_EINVAL if the format cannot be followed;
  *         SOCK_ENOMEM, without a text for sock_last_error; and what sock_write returns
  *
  * Blocks as sock_write; any thread. Since 0.1.

@@ -7,8 +7,8 @@ use crate::net::{information, registry};
 use crate::sys::socket::Family;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// What sock_get_info tells about a handle. What does not apply to it is 0. The struct grows at its
-/// end.
+/// What sock_get_info reports about a handle. Fields that do not apply to it are 0. The struct grows
+/// at its end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_info {
@@ -16,22 +16,22 @@ pub struct sock_info {
     pub size: usize,
     /// One of enum sock_kind.
     pub kind: c_int,
-    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. A connection of an IPv4 peer
-    /// is SOCK_IPV4 also where a dual-stack listener accepted it.
+    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. The connection of an IPv4
+    /// peer is SOCK_IPV4 even if a dual-stack listener accepted it.
     pub family: c_int,
-    /// Bytes taken from the kernel, those read ahead included.
+    /// Bytes taken from the kernel, including those read ahead.
     pub bytes_read: u64,
     /// Bytes given to the kernel.
     pub bytes_written: u64,
-    /// Microseconds that open spent on the name.
+    /// Microseconds that open spent on resolving the name.
     pub resolve_us: i64,
     /// Microseconds that open spent on connecting, after the name was known.
     pub connect_us: i64,
-    /// How many addresses open tried, the one that won included.
+    /// How many addresses open tried, including the one that won.
     pub attempts: u32,
     /// TCP's estimate of the round-trip time, in microseconds.
     pub rtt_us: u32,
-    /// Segments that TCP sent again.
+    /// Segments that TCP retransmitted.
     pub retransmits: u32,
 }
 
@@ -39,7 +39,7 @@ pub struct sock_info {
 ///
 /// @param s any handle
 /// @param out its `size` set to sizeof(sock_info); not NULL. At most `size` bytes of it are written.
-/// @return 0; SOCK_EINVAL where `size` is not set
+/// @return 0; SOCK_EINVAL if `size` is not set
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn sock_get_info(s: sock_t, out: *mut sock_info) -> c_int 
 pub enum sock_log_level {
     /// A call failed: the text of sock_last_error.
     SOCK_LOG_ERROR = 1,
-    /// The library carried on, but somebody should know: descriptors are out, say.
+    /// The library carried on, but somebody should know, for example that descriptors have run out.
     SOCK_LOG_WARNING = 2,
     /// What the library is doing.
     SOCK_LOG_INFORMATION = 3,
@@ -90,7 +90,7 @@ pub enum sock_log_level {
 /// @param context as given to sock_set_logger
 pub type sock_logger = Option<unsafe extern "C" fn(level: c_int, message: *const c_char, context: *mut c_void)>;
 
-/// Sets who receives log messages. The default is nobody: then no message is even made.
+/// Sets who receives log messages. The default is nobody: then no message is even formatted.
 ///
 /// The logger is called on the thread where something happens, from any thread, also from several at
 /// once. It may use the library; what fails inside it is not logged. A message already on its way

@@ -8,7 +8,7 @@ use crate::net::error::{Code, Error, Result};
 use crate::net::{information, race};
 use std::ffi::{c_char, c_int};
 
-/// How long addresses get as text.
+/// How long an address can be as text.
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_address_limit {
@@ -54,14 +54,14 @@ pub unsafe fn read_address(address: *const sock_address) -> Result<Address> {
     unsafe { address.read_unaligned() }.address()
 }
 
-/// Reads a literal address: nothing is asked of the resolver, and the port is a decimal number.
+/// Parses a literal address: the resolver is not asked, and the port is a decimal number.
 ///
 /// @param host an IPv4 or IPv6 literal, with or without [] and %scope; "unix:PATH"; "unix:@NAME";
-///        with `port` NULL the whole as sock_address_format writes it
+///        or, with `port` NULL, the whole address as sock_address_format writes it
 /// @param port decimal 0…65535, or NULL
 /// @param out receives the address; not NULL
-/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is no literal; SOCK_ELIMIT where no descriptor is
-///         left to look a named scope up
+/// @return 0; SOCK_EINVAL or SOCK_ETOOLONG if it is not a literal; SOCK_ELIMIT if no descriptor is
+///         left to look up a named scope
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -78,9 +78,9 @@ pub unsafe extern "C" fn sock_address_parse(host: *const c_char, port: *const c_
 /// Writes an address as text: `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `unix:/run/x`,
 /// "unix:@x" (abstract), `unix:` (unnamed).
 ///
-/// The bytes of a unix path or name are written as they are, so that the text names the same address
-/// again; only for zero bytes in an abstract name stands `@`. A peer chooses its own: mind control
-/// characters before showing it.
+/// The bytes of a unix path or name are written as they are, so that the text can be parsed back
+/// into the address; only zero bytes in an abstract name are written as `@`. A peer chooses its own
+/// name: beware of control characters before you show it.
 ///
 /// sock_open, sock_listen, sock_udp_open and sock_udp_bind take the text as `host`, with `port`
 /// NULL.
@@ -141,14 +141,14 @@ pub unsafe extern "C" fn sock_address_equal(a: *const sock_address, b: *const so
 /// Resolves a name to addresses, as sock_open does before it connects.
 ///
 /// @param host as for sock_open; NULL is the loopback
-/// @param port 0…65535 or a service name, "0" where only the hosts matter; NULL as for sock_open
+/// @param port 0…65535 or a service name, "0" if only the hosts matter; NULL as for sock_open
 /// @param options `family` and `timeout_ms`, or NULL
 /// @param out receives at most `capacity` addresses, each once, in the order in which sock_open
 ///        would try them
 /// @param capacity of `out`; 0 only counts
 /// @return how many addresses there are, which may be more than `capacity`; SOCK_ENOHOST,
-///         SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be had for
-///         the lookup, SOCK_EINVAL, SOCK_ETOOLONG
+///         SOCK_ENOSERVICE, SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ELIMIT if no thread can be started
+///         for the lookup, SOCK_EINVAL, SOCK_ETOOLONG
 ///
 /// Blocks until the resolver answers or `timeout_ms` passes; any thread. getaddrinfo(3), RFC 6724.
 /// Since 0.1.
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn sock_resolve(
     })
 }
 
-/// The address that a socket is bound to. An IPv4-mapped address is told as the IPv4 address.
+/// The address that a socket is bound to. An IPv4-mapped address is reported as the IPv4 address.
 ///
 /// @param s a stream, listener or datagram socket
 /// @param out not NULL
@@ -190,8 +190,8 @@ pub unsafe extern "C" fn sock_local_address(s: sock_t, out: *mut sock_address) -
 }
 
 /// The address of the peer, remembered from open or accept: it is known even after the peer is gone.
-/// Peers of a dual-stack listener that speak IPv4 are told as IPv4 addresses. Who connects to
-/// 0.0.0.0 or :: reaches this machine, and is told by which address.
+/// IPv4 peers of a dual-stack listener are reported as IPv4 addresses. Connecting to 0.0.0.0 or ::
+/// reaches this machine; the address that was really reached is reported.
 ///
 /// @param s a stream or a connected datagram socket
 /// @param out not NULL

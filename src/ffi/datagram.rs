@@ -32,8 +32,8 @@ pub struct sock_datagram {
     /// Send: 0, or cut the data into datagrams of this size (the last may be shorter), in the kernel
     /// where it can (GSO).
     ///
-    /// Receive: 0, or the size of the datagrams from one sender that lie in the buffer one behind
-    /// the other (GRO); the last may be shorter.
+    /// Receive: 0, or the size of the datagrams from one sender that lie one after the other in the
+    /// buffer (GRO); the last may be shorter.
     pub segment: u32,
     /// Receive: SOCK_TRUNCATED or 0. Ignored when sending.
     pub flags: u32,
@@ -59,22 +59,22 @@ unsafe fn batch<'a>(datagrams: *mut sock_datagram, count: usize) -> Result<&'a m
 /// Opens a UDP or unix datagram socket that is connected: it sends to one peer and receives only
 /// from that one.
 ///
-/// No datagram is sent: success says that the kernel has a way to the address, not that anybody is
-/// there. A name's first address that connects so is taken.
+/// No datagram is sent: success means that the kernel has a route to the address, not that anybody
+/// is there. Of a name's addresses, the first that connects is used.
 ///
 /// @param host as for sock_open; NULL = the loopback, 127.0.0.1 unless the options ask for
 ///        SOCK_IPV6. "unix:PATH" connects to a unix datagram socket, whose owner can answer only if
-///        `local_host` names a "unix:" address for this one
-/// @param port 1…65535 or a service name; NULL for "unix:" hosts, and where `host` is the whole
+///        `local_host` names a "unix:" address for this socket
+/// @param port 1…65535 or a service name; NULL for "unix:" hosts, and if `host` is the whole
 ///        address as text
 /// @param options or NULL; `timeout_ms` limits resolving, `reuse_address` is off by default
-/// @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local
-///         port is left, SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE,
+/// @return a handle to be closed with sock_close; SOCK_EUNREACH, SOCK_EADDRNOTAVAIL if no local port
+///         is left, SOCK_EADDRINUSE for the local address, SOCK_ENOHOST, SOCK_ENOSERVICE,
 ///         SOCK_ERESOLVE, SOCK_ETIMEDOUT, SOCK_ENOENT and SOCK_ECONNREFUSED for unix paths,
-///         SOCK_EACCES, SOCK_EINVAL (also where the unix socket is a stream), SOCK_ETOOLONG,
+///         SOCK_EACCES, SOCK_EINVAL (also if the unix socket is a stream), SOCK_ETOOLONG,
 ///         SOCK_ELIMIT
 ///
-/// Blocks only where `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
+/// Blocks only if `host` is a name to be resolved; any thread. udp(7), connect(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_udp_open(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
@@ -87,18 +87,18 @@ pub unsafe extern "C" fn sock_udp_open(host: *const c_char, port: *const c_char,
 /// and sends to anybody.
 ///
 /// @param host an address of this machine, or a multicast group to receive only what is sent to it;
-///        NULL = every address, in one dual-stack socket: IPv4 senders are told as IPv4 addresses,
-///        and IPv4 receivers are given as such. "unix:PATH" makes a unix datagram socket, unlinked
-///        on close if the path is still its own
-/// @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as
-///        for sock_udp_open
-/// @param options or NULL; `reuse_address` is off by default, for whoever binds last would get all
-///        datagrams
+///        NULL = every address, in one dual-stack socket: IPv4 senders are reported as IPv4
+///        addresses, and IPv4 receivers are given as such. "unix:PATH" makes a unix datagram socket,
+///        unlinked on close if the path is still its own
+/// @param port 0…65535 or a service name; "0" = any free port, reported by sock_local_address;
+///        NULL as for sock_udp_open
+/// @param options or NULL; `reuse_address` is off by default, because whoever binds last would get
+///        all datagrams
 /// @return a handle to be closed with sock_close; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES,
-///         SOCK_EEXIST for a unix path that is in use or no socket, SOCK_EINVAL, SOCK_ETOOLONG,
-///         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+///         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EINVAL,
+///         SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
 ///
-/// Blocks only where `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
+/// Blocks only if `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
@@ -115,12 +115,12 @@ pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char,
 /// @param size how many; 0 sends an empty datagram
 /// @param to the receiver; NULL, or length 0, for the peer of a connected socket
 /// @return `size`; SOCK_EMSGSIZE if it is too large (over 65507 bytes of UDP on IPv4), SOCK_ENOTCONN
-///         without a receiver, SOCK_ECONNREFUSED on a connected socket where the peer's machine
-///         refused an earlier datagram (this one was then not sent, and the socket stays usable), or
-///         where a unix receiver is gone (after that a connected socket has none: SOCK_ENOTCONN),
-///         SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or where a firewall forbids it,
-///         SOCK_EUNREACH, SOCK_EADDRNOTAVAIL where no local port is left, SOCK_EINVAL for an address
-///         of another family (an IPv4-mapped one is of IPv4), with port 0 or of a unix stream,
+///         without a receiver, SOCK_ECONNREFUSED on a connected socket if the peer's machine refused
+///         an earlier datagram (this one was then not sent, and the socket stays usable), or if a
+///         unix receiver is gone (after that a connected socket has none: SOCK_ENOTCONN),
+///         SOCK_EACCES for a broadcast without SOCK_OPT_BROADCAST or if a firewall forbids it,
+///         SOCK_EUNREACH, SOCK_EADDRNOTAVAIL if no local port is left, SOCK_EINVAL for an address of
+///         another family (an IPv4-mapped one counts as IPv4), with port 0 or of a unix stream,
 ///         SOCK_ENOENT, SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED
 ///
 /// Blocks until its timeout or deadline; any thread, several at once. sendto(2). Since 0.1.
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn sock_send_to(s: sock_t, data: *const c_void, size: usiz
 /// @param size the longest datagram to take whole. With 0 an empty datagram gives 0 and any other
 ///        SOCK_ETRUNC
 /// @param from receives the sender, also with SOCK_ETRUNC; may be NULL. An unnamed unix sender is
-///        told as "unix:", which nothing can be sent to
+///        reported as "unix:", to which nothing can be sent
 /// @return its length; 0 for an empty datagram, and, from nobody, after sock_shutdown(s, SOCK_READ)
 ///         and at the end of sequenced packets; SOCK_ETRUNC if it was longer than `size`: the buffer
 ///         is filled, sock_last_count tells how many bytes are in it, and the rest of the datagram
@@ -165,16 +165,16 @@ pub unsafe extern "C" fn sock_recv_from(s: sock_t, buffer: *mut c_void, size: us
 /// Sends many datagrams with few system calls, in order.
 ///
 /// With `segment` one entry is many datagrams of one size to one receiver, and costs little more
-/// than one of them: the kernel cuts the data (GSO). Where it cannot, the library does. The data of
-/// an entry may be of any size.
+/// than one of them: the kernel cuts the data (GSO). If it cannot, the library does. The data of an
+/// entry may be of any size.
 ///
 /// @param s a datagram socket
 /// @param datagrams `data`, `size`, `address` and `segment` of each are read, `length` of each one
 ///        sent is set
 /// @param count of `datagrams`; 0 returns 0 at once
-/// @return how many were sent: less than `count` if a later one failed, whose error comes if it is
-///         sent again as the first; else the code for the first, as sock_send_to. Where an entry was
-///         sent in part, `length` tells how much.
+/// @return how many were sent: fewer than `count` if a later one failed, whose error is returned
+///         when it is sent again as the first; if the first failed, its code, as of sock_send_to. If
+///         an entry was sent in part, its `length` tells how much.
 ///
 /// Blocks until all are sent, one failed, or its timeout or deadline; any thread, several at once.
 /// sendmmsg(2), udp(7). Since 0.1.
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn sock_send_batch(s: sock_t, datagrams: *mut sock_datagra
 ///
 /// If the first receiving call on a handle is this one, with every buffer of 65527 bytes (the
 /// longest datagram; on an IPv4 socket 65507) or more, the kernel may join datagrams of one size
-/// from one sender from then on (GRO), which is much faster: `segment` tells. All other calls, and
+/// from one sender from then on (GRO), which is much faster: see `segment`. All other calls, and
 /// batches with smaller buffers, always get single datagrams.
 ///
 /// @param s a datagram socket
@@ -212,15 +212,14 @@ pub unsafe extern "C" fn sock_recv_batch(s: sock_t, datagrams: *mut sock_datagra
 /// joined.
 ///
 /// @param s a UDP socket; a dual-stack one joins groups of both families
-/// @param group an IPv4 or IPv6 multicast literal, a link-local one of the latter with or without
-///        %scope
-/// @param device the name of a network interface; NULL = the group's %scope, or where the system's
-///        routes say
-/// @return 0; SOCK_EADDRINUSE if it is a member already, SOCK_ENOMEM at the system's limit
-///         (net.ipv4.igmp_max_memberships), SOCK_EUNREACH where no device is named and no route
-///         leads to the group, SOCK_EINVAL for what is no multicast address, of another family, or
-///         no device, SOCK_ELIMIT where no descriptor is left to look the device up, SOCK_ENOTSUP on
-///         a unix socket
+/// @param group an IPv4 or IPv6 multicast literal, if IPv6 and link-local with or without %scope
+/// @param device the name of a network interface; NULL = that of the group's %scope, or of the
+///        system's routes
+/// @return 0; SOCK_EADDRINUSE if the socket is a member already, SOCK_ENOMEM at the system's limit
+///         (net.ipv4.igmp_max_memberships), SOCK_EUNREACH if no device is named and no route leads
+///         to the group, SOCK_EINVAL if `group` is not a multicast address or of another family, or
+///         `device` is unknown, SOCK_ELIMIT if no descriptor is left to look up the device,
+///         SOCK_ENOTSUP on a unix socket
 ///
 /// Never blocks; any thread. ip(7), ipv6(7). Since 0.1.
 #[unsafe(no_mangle)]
@@ -235,7 +234,7 @@ pub unsafe extern "C" fn sock_join(s: sock_t, group: *const c_char, device: *con
 /// @param s a UDP socket
 /// @param group as it was joined
 /// @param device as it was joined
-/// @return 0; SOCK_EADDRNOTAVAIL if it is no member; else as sock_join
+/// @return 0; SOCK_EADDRNOTAVAIL if the socket is not a member; else as sock_join
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -17,7 +17,7 @@ pub enum sock_error {
     SOCK_ETYPE = -3,
     /// A name, line, path or text is longer than its limit.
     SOCK_ETOOLONG = -4,
-    /// In conflict with another use in progress.
+    /// It conflicts with another use in progress.
     SOCK_EBUSY = -5,
     /// Not supported by this build, kernel or address family.
     SOCK_ENOTSUP = -6,
@@ -47,7 +47,7 @@ pub enum sock_error {
     SOCK_EUNREACH = -63,
     /// The socket is not connected.
     SOCK_ENOTCONN = -64,
-    /// Somebody else has the address.
+    /// The address is in use already.
     SOCK_EADDRINUSE = -65,
     /// The address is not this machine's, or no port is left.
     SOCK_EADDRNOTAVAIL = -66,
@@ -94,8 +94,8 @@ pub extern "C" fn sock_error_name(code: i64) -> *const c_char {
     error::name(code).as_ptr()
 }
 
-/// Whether trying the same thing again later can succeed, without anybody mending the request:
-/// timeouts, refusals, resets, exhausted resources.
+/// Whether trying the same thing again later can succeed without a change to the request: timeouts,
+/// refusals, resets, exhausted resources.
 ///
 /// @param code any number
 /// @return 1 or 0
@@ -111,11 +111,11 @@ pub extern "C" fn sock_error_is_temporary(code: i64) -> c_int {
 /// after 5000 ms ([2001:db8::1]:443: timed out after 4750 ms; 192.0.2.1:443: connection refused
 /// after 3 ms)`.
 ///
-/// Success leaves it alone, and so does the end of the stream that sock_read tells by 0; only the
+/// Success leaves it alone, and so does the end of the stream that sock_read reports as 0; only the
 /// next failure on the same thread replaces it. In a fiber of a server it is the fiber's own.
 ///
 /// @return a string in a buffer of the thread's own, which the next failure there overwrites; never
-///         NULL; "" before any failure. It is cut at the end if it must be.
+///         NULL; "" before any failure. A text that is too long is cut at its end.
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -133,9 +133,9 @@ pub extern "C" fn sock_last_errno() -> c_int {
     failure::errno()
 }
 
-/// How many bytes the last failing transfer on this thread did move: what sock_write had written,
-/// sock_read_exact had read, sock_relay had passed on. Only the next failing transfer changes it: a
-/// failure of sock_close, say, does not. In a fiber of a server it is the fiber's own.
+/// How many bytes the last failed transfer on this thread had moved: what sock_write had written,
+/// sock_read_exact had read, sock_relay had passed on. Only the next failed transfer changes it: a
+/// failure of sock_close, for example, does not. In a fiber of a server it is the fiber's own.
 ///
 /// @return bytes; 0 if the transfer moved none, or none has failed
 ///

@@ -27,7 +27,7 @@ pub enum sock_direction {
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_switch {
-    /// What the field's comment says.
+    /// As the field's comment says.
     SOCK_DEFAULT = 0,
     SOCK_ON = 1,
     SOCK_OFF = -1,
@@ -43,7 +43,7 @@ pub enum sock_family {
     SOCK_IPV6 = 6,
 }
 
-/// Kinds of handles, as sock_get_info tells them.
+/// Kinds of handles, as sock_get_info reports them.
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_kind {
@@ -56,34 +56,34 @@ pub enum sock_kind {
 
 /// Options of opening, listening, binding and resolving.
 ///
-/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), leave at zero what you do not care
-/// for. Switches, the fields that are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not
+/// Set `size` (the macros SOCK_OPTIONS and SOCK_OPTIONS_INIT do), and leave at zero what you do not
+/// need. Switches, the fields that are on or off, take SOCK_ON and SOCK_OFF: 0 is the default, not
 /// off. The struct grows at its end: programs compiled against an older header keep working. A NULL
 /// pointer in place of options means all defaults. Strings are read only during the call.
 ///
-/// A field that means nothing to the call must be zero, else SOCK_EINVAL. The comments end with the
-/// calls that a field is for; without them it is for all but sock_resolve. On a "unix:" host those
-/// that only tune TCP and IP have nothing to do and are ignored, so that one set of options serves
-/// any host; what such a socket cannot obey is said to be not for "unix:".
+/// A field that does not apply to the call must be zero, else SOCK_EINVAL. Each comment ends with
+/// the calls that the field applies to; if it names none, all but sock_resolve. With a "unix:" host,
+/// fields that only tune TCP or IP are ignored, so that one set of options serves any host; those
+/// that such a socket cannot obey are marked as not for "unix:", and must be zero.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_options {
     /// sizeof(sock_options); 0 is SOCK_EINVAL.
     pub size: usize,
     /// SOCK_ANY, SOCK_IPV4 or SOCK_IPV6: use only addresses of this family. An IPv4-mapped address
-    /// is one of IPv4. All calls.
+    /// counts as IPv4. All calls.
     pub family: c_int,
-    /// TCP_NODELAY: small writes leave at once. Default on. Open; listen, for what it accepts.
+    /// TCP_NODELAY: small writes are sent at once. Default on. Open; listen, for what it accepts.
     pub nodelay: c_int,
     /// Milliseconds for the whole of open: resolving and all addresses. 0 or SOCK_FOREVER = no
     /// limit. Open, UDP open, resolve.
     pub timeout_ms: i64,
-    /// Milliseconds: the first value of sock_set_timeout for both directions. A listener hands it to
-    /// what it accepts, and its own sock_accept keeps to it; sock_serve waits for clients without a
+    /// Milliseconds: the initial value of sock_set_timeout in both directions. Connections inherit
+    /// it from their listener, and it limits sock_accept too; sock_serve waits for clients without a
     /// limit. 0 or SOCK_FOREVER = no limit.
     pub io_timeout_ms: i64,
     /// Milliseconds before the next address is tried while the last one has not answered (RFC 8305).
-    /// 0 = 250; values outside 10…2000 become the nearer of these. Open.
+    /// 0 = 250; values outside 10…2000 are brought into that range. Open.
     pub attempt_delay_ms: i64,
     /// Milliseconds of silence before the connection is probed; then a probe every third of that,
     /// and three without an answer end it. 0 = off. The kernel counts in seconds: rounded up. Open;
@@ -92,8 +92,8 @@ pub struct sock_options {
     /// Milliseconds that sent data may go unacknowledged before the connection is given up
     /// (TCP_USER_TIMEOUT). 0 = the kernel's. Open; listen, for what it accepts.
     pub user_timeout_ms: i64,
-    /// Microseconds that a blocking call looks again and again before it sleeps: lower latency, paid
-    /// for with processor time. 0 = off.
+    /// Microseconds that a blocking call polls in a loop before it sleeps: lower latency, paid for
+    /// with processor time. 0 = off.
     pub spin_us: i64,
     /// SO_SNDBUF in bytes; 0 = the kernel's.
     pub send_buffer: c_int,
@@ -112,18 +112,18 @@ pub struct sock_options {
     pub v6_only: c_int,
     /// Multipath TCP where the kernel has it, silently TCP otherwise. Default off. Open, listen.
     pub multipath: c_int,
-    /// TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Then
-    /// open may succeed before anything was sent, and that nobody answers shows later; do not use it
-    /// where the peer speaks first. Default off. Open, listen.
+    /// TCP Fast Open (RFC 7413), where the system has it: the first write travels with the SYN. Open
+    /// may then succeed before anything was sent, and a peer that does not answer is noticed only
+    /// later; do not use it if the peer speaks first. Default off. Open, listen.
     pub fast_open: c_int,
-    /// Take over a unix path that nobody answers at, holding the lock of its directory (flock(2))
+    /// Take over a stale unix path, at which nobody answers. Its directory is locked (flock(2))
     /// meanwhile: of many that try at once one succeeds. Default on. Listen and bind on "unix:".
     pub unix_replace: c_int,
     /// Permission bits of the unix path, such as 0600: at no moment does it have others. 0 = what
     /// the umask leaves. Listen and bind on "unix:".
     pub unix_mode: c_int,
     /// Bind to this literal address first, and use only addresses of its family; NULL = any. It may
-    /// have the port behind it, as in "[::1]:4000". Not for "unix:" streams. Open, UDP open.
+    /// include the port, as in "[::1]:4000". Not for "unix:" streams. Open, UDP open.
     pub local_host: *const c_char,
     /// Bind to this port first; NULL = any. Not for "unix:". Open, UDP open.
     pub local_port: *const c_char,
@@ -187,7 +187,8 @@ pub enum sock_option {
     /// SO_LINGER: -1 = off (close in the background), 0 = reset on close, else sock_close waits up
     /// to this many milliseconds, rounded up to seconds, for unsent data. Streams.
     SOCK_OPT_LINGER_MS = 4,
-    /// SO_SNDBUF in bytes. The kernel doubles what is set, and reading tells the doubled value.
+    /// SO_SNDBUF in bytes. The kernel doubles the value that is set, and sock_get_option returns the
+    /// doubled value.
     SOCK_OPT_SEND_BUFFER = 5,
     /// SO_RCVBUF in bytes, doubled likewise.
     SOCK_OPT_RECEIVE_BUFFER = 6,

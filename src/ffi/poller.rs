@@ -6,14 +6,14 @@ use crate::net::error::{Error, Result};
 use crate::net::poller;
 use std::ffi::{c_int, c_void};
 
-/// What a poller tells beside SOCK_READ and SOCK_WRITE.
+/// What a poller reports besides SOCK_READ and SOCK_WRITE.
 #[repr(C)]
 #[allow(dead_code)]
 pub enum sock_readiness {
-    /// The peer has ended its direction, or the connection is over. Told without being asked for,
-    /// but only once by itself, so that an idle loop does not spin; and again beside other news.
+    /// The peer has ended its direction, or the connection is over. Reported without being asked
+    /// for: once by itself, so that an idle loop does not spin, and again along with other events.
     SOCK_HANGUP = 4,
-    /// An error waits: the next call tells it. Told without being asked for.
+    /// An error is pending: the next call returns it. Reported without being asked for.
     SOCK_ERROR = 8,
     /// sock_poller_wake was called: the event's `socket` is the poller, its `user` NULL.
     SOCK_WOKEN = 16,
@@ -33,13 +33,13 @@ pub struct sock_event {
     pub reserved: u32,
 }
 
-/// Makes a poller: it tells which of many handles a call would not have to wait for.
+/// Makes a poller, which reports on which of many handles a call would not have to wait.
 ///
-/// It is level-triggered: what is not read is told again. Bytes read ahead count as readable. The
-/// end of a stream is readable until it has been read; a connection that is over is told once, so
-/// that an idle loop never spins. A handle may be in several pollers; closing it removes it from
-/// all, and no event names a handle that was closed before sock_poller_wait returned. It is closed
-/// with sock_close, and the handles in it stay.
+/// It is level-triggered: what is not read is reported again. Bytes read ahead count as readable.
+/// The end of a stream is readable until it has been read; a connection that is over is reported
+/// once, so that an idle loop never spins. A handle may be in several pollers; closing it removes it
+/// from all, and no event names a handle that was closed before sock_poller_wait returned. It is
+/// closed with sock_close, and the handles in it stay.
 ///
 /// A poller belongs to the process that made it: in a forked child its functions give SOCK_ENOTSUP.
 ///
@@ -84,7 +84,7 @@ pub extern "C" fn sock_poller_set(poller: sock_t, s: sock_t, interest: c_int, us
     boundary("poller_set", Subject::Handle(s), || poller::set(poller, s, self::interest(interest)?, user as usize)) as c_int
 }
 
-/// Watches a handle no more.
+/// Stops watching a handle.
 ///
 /// @param poller from sock_poller
 /// @param s a handle that it watches
@@ -100,13 +100,14 @@ pub extern "C" fn sock_poller_remove(poller: sock_t, s: sock_t) -> c_int {
 ///
 /// @param poller from sock_poller
 /// @param events receives at most `capacity` events; not NULL. A handle seldom has more than one.
-/// @param capacity of `events`; 0 is SOCK_EINVAL. What finds no room is told the next time, in turn.
+/// @param capacity of `events`; 0 is SOCK_EINVAL. Events that do not fit are reported the next time,
+///        in turn.
 /// @param timeout_ms milliseconds; 0 = do not wait; SOCK_FOREVER = no limit
-/// @return how many events; 0 when the time is over, which is no failure here; SOCK_ECANCELED,
+/// @return how many events; 0 if the time is over, which is not a failure here; SOCK_ECANCELED,
 ///         SOCK_ECLOSED
 ///
-/// Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one of them or
-/// to more. Since 0.1.
+/// Blocks at most `timeout_ms`; any thread, also several at once: each event goes to one or more of
+/// them. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_poller_wait(poller: sock_t, events: *mut sock_event, capacity: usize, timeout_ms: i64) -> i64 {
     boundary("poller_wait", Subject::Nothing, || {

@@ -21,17 +21,17 @@ pub enum sock_model {
 
 /// Serves one connection: straight-line code of blocking calls, the same under both models.
 ///
-/// When it returns the connection is closed, unless it has done so itself. What was written still
-/// reaches the peer, even where data was left unread: what the peer still sends is read and dropped
-/// in the background until its end, for a second of silence or ten seconds in all. With
-/// SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a forked child, or to a
-/// process that its descriptor was passed to, sock_close it in the handler: then the server does not
-/// end it for them.
+/// When it returns, the connection is closed, unless the handler has done so itself. What was
+/// written still reaches the peer, even if data was left unread: what the peer still sends is read
+/// and dropped in the background until it ends its direction, is silent for a second, or ten seconds
+/// have passed. With SOCK_OPT_LINGER_MS at 0 it is reset instead. To leave the connection to a
+/// forked child, or to a process that its descriptor was passed to, sock_close it in the handler:
+/// then the server does not end it for them.
 ///
 /// It must return: no longjmp out of it, no C++ exception, no pthread_exit. exit() works as in any
-/// thread. In a child that a handler forks, the handler's code goes on with blocking calls that
-/// block the child; the child must end by _exit or exec. When the server stops, calls that wait in
-/// the handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
+/// thread. In a child that a handler forks, the handler's code goes on, and its blocking calls block
+/// the child; the child must end by _exit or exec. When the server stops, calls that wait in the
+/// handler, on any handle and in sock_sleep, end with SOCK_ECANCELED.
 ///
 /// On fibers, other blocking functions (sleep, read, pthread_mutex_lock, getaddrinfo) block the
 /// worker with all its fibers, and code that computes for long should call sock_sleep(0) now and
@@ -62,7 +62,7 @@ pub struct sock_server_options {
     pub stack_size: usize,
 }
 
-/// What a server tells about itself. The struct grows at its end.
+/// What a server reports about itself. The struct grows at its end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sock_server_info {
@@ -78,7 +78,7 @@ pub struct sock_server_info {
     pub finished: u64,
     /// Handlers that sock_server_stop or sock_close canceled.
     pub cut: u64,
-    /// Times that accepting failed: descriptors, memory or threads were out, or a connection died
+    /// How often accepting failed: descriptors, memory or threads had run out, or a connection died
     /// before it was accepted.
     pub accept_errors: u64,
 }
@@ -135,12 +135,12 @@ impl Callback {
 
 /// Serves a listener: runs `handler` for each connection, and returns at once.
 ///
-/// The server takes the listener over: its handle still answers questions (sock_local_address),
-/// accepting on it is SOCK_EBUSY, and it is closed when the server stops: before the handlers'
-/// grace, so that who connects from then on is refused at once. Closing or canceling the listener
-/// stops the server too, and the handlers may go on for as long as they like; since sock_cancel may
-/// be called from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make
-/// a server that ends well on SIGTERM. When descriptors or threads run out, accepting goes on when
+/// The server takes over the listener: its handle still answers questions (sock_local_address), but
+/// accepting on it is SOCK_EBUSY, and it is closed as soon as the server stops, before the handlers'
+/// grace, so that new clients are refused at once. Closing or canceling the listener stops the
+/// server too, and the handlers may go on for as long as they like; since sock_cancel may be called
+/// from a signal handler, `sock_cancel(listener)` there and sock_server_wait in main make a server
+/// that ends cleanly on SIGTERM. When descriptors or threads run out, accepting resumes as soon as
 /// there are some again.
 ///
 /// @param listener from sock_listen
@@ -148,8 +148,8 @@ impl Callback {
 /// @param context handed to the handler; must live until the server has stopped
 /// @param options or NULL for all defaults: threads, no limit
 /// @return a handle to be closed with sock_close, which stops the server with no grace; SOCK_EINVAL,
-///         SOCK_EBUSY where another server has the listener, SOCK_ELIMIT where threads or
-///         descriptors are out
+///         SOCK_EBUSY if another server has the listener, SOCK_ELIMIT if threads or descriptors have
+///         run out
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -176,13 +176,13 @@ pub unsafe extern "C" fn sock_serve(
 /// and in sock_sleep; a second later its connection is closed under it. The call returns when all
 /// handlers have returned and the server's threads are gone. From inside a handler of the server it
 /// does not wait for that handler: the server has stopped when it returns too. sock_cancel(server)
-/// does not end this call, and sock_close(server) ends the grace.
+/// does not end this call; sock_close(server) ends the grace.
 ///
 /// @param server from sock_serve; stays a handle until sock_close
 /// @param grace_ms how long handlers may go on; 0 = cancel them now, SOCK_FOREVER = never
-/// @return how many handlers this call canceled, of two at once each its own; 0 if it had stopped
-///         already, and in a forked child, where no server runs; SOCK_ECANCELED in a handler that
-///         is itself canceled and has waited long for handlers that do not end
+/// @return how many handlers this call canceled (two calls at once each count their own); 0 if it
+///         had stopped already, and in a forked child, where no server runs; SOCK_ECANCELED in a
+///         handler that is itself canceled and has waited long for handlers that do not end
 ///
 /// Blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -207,10 +207,10 @@ pub extern "C" fn sock_server_wait(server: sock_t) -> c_int {
     boundary("server_wait", Subject::Handle(server), || server::wait(server)) as c_int
 }
 
-/// The counts of a server.
+/// Reads the counters of a server.
 ///
 /// @param server from sock_serve
-/// @param out receives the counts; its `size` must be set
+/// @param out receives the counters; its `size` must be set
 /// @return 0; SOCK_EINVAL if `out` is NULL or its size is not set
 ///
 /// Never blocks; any thread. Since 0.1.

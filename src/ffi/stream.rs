@@ -15,28 +15,28 @@ use std::ffi::{c_char, c_int, c_void};
 /// Resolves the name, then tries its addresses as RFC 8305 says: in the resolver's order with the
 /// families interleaved, the next one when one fails or after `attempt_delay_ms`, all within one
 /// `timeout_ms`. The first that connects wins; the others are closed without a byte sent. A
-/// connection of a TCP socket to itself is never returned. A unix socket whose backlog is full is
-/// waited for.
+/// connection of a TCP socket to itself is never returned. If the backlog of a unix socket is full,
+/// the call waits for room.
 ///
 /// @param host a DNS name, an IPv4 literal, an IPv6 literal with or without [] and %scope,
 ///        "unix:PATH", or "unix:@NAME" for a Linux abstract socket; NULL = the loopback. Only strict
 ///        literals are literals; what merely looks numeric, is malformed, or is too long is refused
-///        before anything is asked of the resolver, and nothing is ever cut.
-/// @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and where `host`
-///        is the whole address as text (`example.com:443`, `[::1]:80`, `:8080`)
+///        before the resolver is asked, and nothing is ever truncated.
+/// @param port 1…65535 or a service name such as "http"; NULL for "unix:" hosts, and if `host` is
+///        the whole address as text (`example.com:443`, `[::1]:80`, `:8080`)
 /// @param options or NULL for all defaults
 /// @return a handle to be closed with sock_close; else a code. For the arguments: SOCK_EINVAL,
 ///         SOCK_ETOOLONG, SOCK_ENOSERVICE. For the name: SOCK_ENOHOST, SOCK_ERESOLVE. SOCK_ETIMEDOUT
-///         where `timeout_ms` ended it. Where every address failed before that, the code is that of
-///         the attempt that tells most, of equals the first: an answer of the peer
-///         (SOCK_ECONNREFUSED, SOCK_ECONNRESET), else that the kernel waited in vain
-///         (SOCK_ETIMEDOUT), else what this machine forbids or lacks (SOCK_EACCES, SOCK_ELIMIT,
-///         SOCK_ENOMEM, SOCK_EADDRNOTAVAIL, SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH,
-///         SOCK_ENOTSUP, SOCK_EINVAL. For unix sockets also SOCK_ENOENT, and SOCK_EINVAL where the
-///         socket is no stream. sock_last_error tells every attempt.
+///         if `timeout_ms` ended it. If every address failed before that, the code of the most
+///         informative attempt, the first among equals: an answer of the peer (SOCK_ECONNREFUSED,
+///         SOCK_ECONNRESET), else that the kernel got no answer (SOCK_ETIMEDOUT), else what this
+///         machine forbids or lacks (SOCK_EACCES, SOCK_ELIMIT, SOCK_ENOMEM, SOCK_EADDRNOTAVAIL,
+///         SOCK_EADDRINUSE, SOCK_ESYS), else SOCK_EUNREACH, SOCK_ENOTSUP, SOCK_EINVAL. For unix
+///         sockets also SOCK_ENOENT, and SOCK_EINVAL if the socket is not a stream. sock_last_error
+///         lists every attempt.
 ///
-/// Blocks at most `timeout_ms`, with no handle yet to be canceled; any thread. connect(2), RFC 8305,
-/// RFC 6724. Since 0.1.
+/// Blocks at most `timeout_ms`; there is no handle yet that could be canceled. Any thread.
+/// connect(2), RFC 8305, RFC 6724. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_open(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
@@ -50,15 +50,15 @@ pub unsafe extern "C" fn sock_open(host: *const c_char, port: *const c_char, opt
 /// @param host an address of this machine, as for sock_open; a name with several addresses uses the
 ///        first that binds; NULL = every address, in one dual-stack socket; "unix:PATH" makes a unix
 ///        socket, unlinked on close if the path is still its own
-/// @param port 0…65535 or a service name; "0" = any free port, told by sock_local_address; NULL as
-///        for sock_open
+/// @param port 0…65535 or a service name; "0" = any free port, reported by sock_local_address;
+///        NULL as for sock_open
 /// @param options or NULL for all defaults
 /// @return a handle for sock_accept, sock_serve or a poller; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL,
-///         SOCK_EACCES, SOCK_EEXIST for a unix path that is in use or no socket, SOCK_EBUSY where
+///         SOCK_EACCES, SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EBUSY if
 ///         another program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
 ///         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
 ///
-/// Blocks only where `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
+/// Blocks only if `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_listen(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn sock_listen(host: *const c_char, port: *const c_char, o
 ///
 /// @param listener from sock_listen; its timeout and deadline for reading apply
 /// @return a handle to be closed with sock_close; SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED,
-///         SOCK_ELIMIT if descriptors were out until the timeout, SOCK_EBUSY where a server has the
+///         SOCK_ELIMIT if no descriptor was left until the timeout, SOCK_EBUSY if a server has the
 ///         listener
 ///
 /// Blocks; any thread. accept(2). Since 0.1.
@@ -86,7 +86,7 @@ pub extern "C" fn sock_accept(listener: sock_t) -> sock_t {
 }
 
 /// Closes a handle of any kind, for everybody: see CLOSING above. What was written still reaches the
-/// peer, in the background; but where received data was left unread, TCP resets the connection:
+/// peer, in the background; but if received data was left unread, TCP resets the connection:
 /// sock_finish avoids that. A listener unlinks its unix path if the path is still its own.
 ///
 /// @param s a handle; gone when this returns
@@ -103,8 +103,8 @@ pub extern "C" fn sock_close(s: sock_t) -> c_int {
 /// children).
 ///
 /// SOCK_WRITE sends what was written and then the end of the stream: the peer reads 0, and can still
-/// answer. After SOCK_READ reads give what has already arrived, then 0; what the peer of a unix
-/// stream writes then is SOCK_EPIPE to it. Doing it twice is no error.
+/// answer. After SOCK_READ, reads give what has already arrived, then 0; the peer of a unix stream
+/// then gets SOCK_EPIPE when it writes. Doing it twice is not an error.
 ///
 /// @param s a stream or a connected datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
@@ -118,8 +118,8 @@ pub extern "C" fn sock_shutdown(s: sock_t, directions: c_int) -> c_int {
 }
 
 /// Closes a stream politely: ends the writing direction, reads and drops what the peer still sends
-/// until its end, and closes. The peer gets everything that was written, even where it sent data
-/// that nobody read.
+/// until its end, and closes. The peer gets everything that was written, even if it sent data that
+/// nobody read.
 ///
 /// @param s a stream; gone when this returns, whatever it returns, unless that is SOCK_EHANDLE,
 ///        SOCK_ETYPE or SOCK_EINVAL
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn sock_try_write(s: sock_t, buffer: *const c_void, size: 
 ///
 /// @param listener from sock_listen
 /// @return a handle to be closed with sock_close; SOCK_EAGAIN if none waits; SOCK_ELIMIT if no
-///         descriptor is left; SOCK_EBUSY where a server has the listener
+///         descriptor is left; SOCK_EBUSY if a server has the listener
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -344,11 +344,11 @@ pub extern "C" fn sock_try_accept(listener: sock_t) -> sock_t {
     boundary("try_accept", Subject::Handle(listener), || listen::try_accept(listener))
 }
 
-/// How many bytes have been read ahead and wait inside the library. A foreign event loop must look
-/// at this beside the descriptor of sock_fd; a poller of this library does by itself.
+/// How many bytes have been read ahead and wait inside the library. An event loop of your own must
+/// look at this besides the descriptor of sock_fd; a poller of this library does so by itself.
 ///
 /// @param s any handle
-/// @return bytes; 0 for what is no handle, too
+/// @return bytes; 0 also for what is not a handle
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -356,15 +356,14 @@ pub extern "C" fn sock_buffered(s: sock_t) -> usize {
     boundary("buffered", Subject::Nothing, || Ok(information::buffered(s))) as usize
 }
 
-/// Sends a file, or a part of it, without copying it through this process where the system can do
-/// that.
+/// Sends a file, or a part of it, without copying it through this process if the system can do that.
 ///
 /// @param s a stream
 /// @param fd the file: regular, or anything that can be read: a pipe, a terminal, a socket. It stays
 ///        the caller's.
 /// @param offset in bytes: where in the file to begin, its own position staying as it is; -1 = at
-///        its own position, which moves on. What has no positions, such as a pipe, takes 0 and -1
-///        alike; where others read from it too, it should be non-blocking.
+///        its own position, which moves on. A file without positions, such as a pipe, takes 0 and -1
+///        alike; if others read from it too, it should be non-blocking.
 /// @param size in bytes; -1 = to the end of the file
 /// @return how many bytes were sent; SOCK_EEOF if the file ended before `size`, SOCK_EINVAL if `fd`
 ///         is not open for reading or cannot be read at an offset, SOCK_ESYS if reading it failed,
@@ -386,14 +385,14 @@ pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -
 
 /// Passes on everything that two streams receive, each to the other, until both have ended.
 ///
-/// First goes what has been read ahead. The end of one stream is passed on as the end of writing to
-/// the other (as sock_shutdown does), while the other direction goes on. The bytes stay inside the
-/// kernel where it can do that (splice(2)).
+/// Bytes that have been read ahead go first. The end of one stream is passed on as the end of
+/// writing to the other (as sock_shutdown does), while the other direction goes on. The bytes stay
+/// inside the kernel if it can do that (splice(2)).
 ///
-/// When one side cannot be written to any more, what still comes from it is passed on to its end.
+/// When one side cannot be written to any more, what still comes from it is passed on until its end.
 /// When receiving fails, what came before is passed on, and the relay ends without telling the other
 /// side that the stream was whole. Both handles stay, to be closed; after a failure they are good
-/// for nothing else, for bytes may have been on their way.
+/// for nothing else, because bytes may have been in transit.
 ///
 /// @param a a stream
 /// @param b another stream
@@ -401,20 +400,22 @@ pub extern "C" fn sock_send_file(s: sock_t, fd: c_int, offset: i64, size: i64) -
 ///         SOCK_ECONNRESET, SOCK_EPIPE, SOCK_ECANCELED, SOCK_ECLOSED, SOCK_ENOMEM. After a failure
 ///         sock_last_count tells how many were passed on.
 ///
-/// Blocks, and until then no other call reads or writes the two. Deadlines of either stream end it.
-/// Timeouts count from the last byte that moved in any direction: those for reading end a relay that
-/// is silent, and that for writing one whose other side takes nothing. Any thread. Since 0.1.
+/// Blocks; until it returns, no other call reads or writes the two streams. Deadlines of either
+/// stream end it. Timeouts count from the last byte that moved in any direction: those for reading
+/// end a relay that is silent, those for writing one whose other side takes nothing. Any thread.
+/// Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_relay(a: sock_t, b: sock_t) -> i64 {
     boundary("relay", Subject::Transfer(a), || Ok(relay::relay(a, b)? as i64))
 }
 
-/// Sets how long each call may take from now on; calls already blocked in that direction heed it
+/// Sets how long each call may take from now on; calls already blocked in that direction obey it
 /// too.
 ///
 /// The time runs from when a call first has to wait, also for one that is waiting when the timeout
 /// is set. A deadline may be set as well: whichever comes first ends the call with SOCK_ETIMEDOUT,
-/// never early. A transfer so ended leaves the handle usable, and sock_last_count is exact.
+/// never early. A transfer that ends this way leaves the handle usable, and sock_last_count is
+/// exact.
 ///
 /// @param s a stream, listener (accepting is reading) or datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
@@ -438,8 +439,8 @@ pub extern "C" fn sock_set_timeout(s: sock_t, directions: c_int, ms: i64) -> c_i
 ///
 /// @param s a stream, listener or datagram socket
 /// @param directions SOCK_READ, SOCK_WRITE or both
-/// @param ms_from_now milliseconds; 0 makes every wait end at once; SOCK_FOREVER takes the deadline
-///        away
+/// @param ms_from_now milliseconds; 0 makes every wait end at once; SOCK_FOREVER removes the
+///        deadline
 /// @return 0; SOCK_EINVAL
 ///
 /// Never blocks; any thread. Since 0.1.
@@ -455,7 +456,7 @@ pub extern "C" fn sock_set_deadline(s: sock_t, directions: c_int, ms_from_now: i
 /// to wait, returns SOCK_ECANCELED. Data that is already there is still delivered. The handle still
 /// has to be closed.
 ///
-/// Async-signal-safe, as nothing else here is: a SIGINT handler may call it to end a loop of
+/// Async-signal-safe, as the only function here: a SIGINT handler may call it to end a loop of
 /// sock_accept.
 ///
 /// @param s any handle
