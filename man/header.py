@@ -237,7 +237,7 @@ def introduction_sections(text):
 
 CORE = Path(__file__).resolve().parent.parent / "src" / "ffi"
 
-# What no file of src/ffi declares stands beside its like.
+# What no file of src/ffi declares goes with what it belongs to.
 BESIDE = {"sock_printf": "sock_write", "SOCK_OPTIONS_INIT": "sock_options", "SOCK_OPTIONS(...)": "sock_options",
           "SOCK_SERVER_OPTIONS(...)": "sock_server_options", "SOCK_VERSION_MAJOR": "sock_version"}
 
