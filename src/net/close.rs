@@ -95,9 +95,7 @@ pub fn abort(handle: Handle) -> Result<()> {
 pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
     let end = wait::after(clock::now(), timeout);
     let drained = drain(handle, end);
-    if let Err(error) = &drained
-        && matches!(error.code, Code::BadHandle | Code::WrongKind)
-    {
+    if drained.as_ref().is_err_and(|error| matches!(error.code, Code::BadHandle | Code::WrongKind)) {
         return drained;
     }
     // Somebody else's close ends this call like any other.

@@ -39,10 +39,9 @@ fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
 #[cold]
 fn name_receiver(error: Error, to: &Endpoint) -> Error {
     match to.address() {
-        Some(address) => {
-            let text = format_args!("to {}: {}", Text(&address), error.words());
-            Error::text(error.code, text).errno(Errno(error.errno)).after(error.count)
-        }
+        Some(address) => Error::text(error.code, format_args!("to {}: {}", Text(&address), error.words()))
+            .errno(Errno(error.errno))
+            .after(error.count),
         None => error,
     }
 }

@@ -91,9 +91,7 @@ impl<T: Send + Sync> PerProcess<T> {
         let generation = generation();
         let found = self.current.load(Ordering::Acquire);
         // SAFETY: null, or leaked below.
-        if let Some(owned) = unsafe { found.as_ref() }
-            && owned.generation == generation
-        {
+        if let Some(owned) = unsafe { found.as_ref() }.filter(|owned| owned.generation == generation) {
             return Ok(&owned.value);
         }
         let new = Box::into_raw(boxed(Owned { generation, value: make() })?);

@@ -251,9 +251,7 @@ impl Acceptor {
 
     /// Accepts no more until the host is woken.
     fn rest(&self) {
-        if let Some(listener) = &*self.listener.borrow()
-            && self.open.replace(false)
-        {
+        if let Some(listener) = self.listener.borrow().as_ref().filter(|_| self.open.replace(false)) {
             self.worker.reactor().leave_listener(listener.descriptor());
         }
     }
