@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the report and its charts of the lines in OUT/results/*.tsv. Every figure is a median with its quartiles and extremes;
+"""Makes the report and its charts from the lines in OUT/results/*.tsv. Every figure is a median with its quartiles and extremes;
 a ratio is taken between slices of the same round, which ran next to each other in time."""
 import argparse
 import collections
@@ -15,17 +15,17 @@ BENCHES = {
     "ready": Bench("Reading and writing without waiting", "write and read", "One thread writes and reads what it wrote, so that nothing waits."),
     "calls": Bench("Instructions and system calls", "", "Counted by callgrind and strace as the difference between a long and a short run; the same on every machine."),
     "handle": Bench("The check of a handle", "call", "The cheapest calls that check a handle, and one handle in two threads on two CPUs."),
-    "connect": Bench("Connecting", "connect", "To a live listener on the loopback, accepted off the clock; TCP_NODELAY set on either side."),
+    "connect": Bench("Connecting", "connect", "To a live listener on the loopback, accepted outside the time measured; TCP_NODELAY set on either side."),
     "dead_address": Bench("Connecting when the first address is dead", "connect", "The name has two addresses; the first swallows every packet. In a network namespace."),
     "udp": Bench("Datagrams", "burst of 54", "One thread sends 54 datagrams and receives them."),
     "bulk": Bench("Bulk data", "write or file", "A partner drains the connection; a slice ends when it has everything."),
     "relay": Bench("Relaying", "MiB", "Source and sink on one CPU, the relay on another; CPU time is the relay's alone."),
-    "servers": Bench("Echo servers", "request", "One server thread on one CPU, the load generator (raw epoll) on the other, where it never sleeps, so that no server pays for waking it; one request under way on each connection."),
+    "servers": Bench("Echo servers", "request", "One server thread on one CPU, the load generator (raw epoll) on the other, where it never sleeps, so that no server pays for waking it; one request in flight on each connection."),
 }
 
 # What libsock promises: bench, case, side, which figure, the limit. "time" and "cpu" are relative to the first side of the case
 # and at most the limit; "rate" and "cpu rate" are their inverses and at least the limit; other words are metrics of "calls".
-# Where the work is all one CPU's, its time is what counts: the clock on the wall adds what other programs do there.
+# Where one CPU does all the work, its CPU time is what counts: wall-clock time includes what other programs do there.
 PROMISES = [
     ("pingpong", ".*", "libsock", "cpu", 1.05),
     ("ready", ".*", "libsock", "cpu", 1.02),
@@ -178,13 +178,13 @@ libsock against raw system calls and against other libraries, all of them progra
 {machine}
 
 Repeat it with `make bench-deps bench` (about six minutes; `make bench BENCH="pingpong udp"` for a part, `QUICK=1` for a glance), and
-make this page of it with `make bench-docs`.
+turn it into this page with `make bench-docs`.
 
 The sides of a comparison run in turn, A B C, C B A, in slices of a few milliseconds, pinned to CPUs. A ratio is taken between slices of
 the same round and written `median [lower quartile, upper quartile] (least, most)`. The first side is the baseline; a relative time below 1
-is faster than it, a relative rate above 1. Where the work is all one CPU's (one thread, two threads on one CPU, a server on its own) a
-promise is held against the CPU time, as the clock on the wall adds whatever else the machine does; "cpu rate" is its inverse. Absolute
-figures are medians and belong to this machine. The loopback is not a network: it shows what the
+is faster than it, a relative rate above 1. Where one CPU does all the work (one thread, two threads on one CPU, a server on its own) a
+promise is checked against the CPU time, because wall-clock time includes whatever else the machine does; "cpu rate" is its inverse.
+Absolute figures are medians and belong to this machine. The loopback is not a network: it shows what the
 library costs, not what a wire gives.
 """
 
@@ -197,7 +197,7 @@ def about(out):
     if facts.get("peers"):
         lines.append("; ".join(f"{label} {version}" for label, version in facts["peers"].items()))
     if facts.get("busy", 0) > 10:
-        lines.append(f"busy with other work for {facts['busy']} % of its time; the absolute figures and the clock on the wall suffer, the spreads show it")
+        lines.append(f"busy with other work for {facts['busy']} % of its time; the absolute figures and wall-clock times suffer, as the spreads show")
     if facts.get("quick"):
         lines.append(f"from quick runs, with few rounds: {', '.join(facts['quick'])}")
     lines += [f"skipped: {line}" for line in facts.get("skipped", [])]
