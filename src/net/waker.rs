@@ -35,6 +35,12 @@ const BUSY: u8 = 1;
 const RETIRED: u8 = 2;
 
 impl Parker {
+    /// Whether it was made by this process. A forked child may have closed the eventfds of its parent, as daemons close whatever they
+    /// are born with, and have something else under their numbers: it neither sets nor closes them.
+    fn is_here(&self) -> bool {
+        self.generation == process::generation()
+    }
+
     fn turns(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
@@ -50,7 +56,8 @@ pub enum Waker {
 impl Wake for Waker {
     fn wake(&self) {
         match self {
-            Waker::Thread(parker) => parker.event.iter().for_each(Event::set),
+            Waker::Thread(parker) if parker.is_here() => parker.event.iter().for_each(Event::set),
+            Waker::Thread(_) => {}
             Waker::Fiber(ticket) => ticket.wake(),
         }
     }
@@ -68,9 +75,12 @@ thread_local! {
     static PARKER: RefCell<ManuallyDrop<Option<Shared<Parker>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// Makes `parker` the one that the calling thread keeps. The one before.
-fn keep(parker: Option<Shared<Parker>>) -> Option<Shared<Parker>> {
-    ManuallyDrop::into_inner(PARKER.replace(ManuallyDrop::new(parker)))
+/// Makes `parker` the one that the calling thread keeps, in place of the one before.
+fn keep(parker: Option<Shared<Parker>>) {
+    let before = ManuallyDrop::into_inner(PARKER.replace(ManuallyDrop::new(parker)));
+    if before.as_ref().is_some_and(|before| !before.is_here()) {
+        std::mem::forget(before);
+    }
 }
 
 /// The parkers that threads keep from one wait to the next.
@@ -117,6 +127,9 @@ fn settle_kept() {
         RETIRE.store(false, Ordering::SeqCst);
         kept.retain(|parker| {
             let Some(parker) = parker.upgrade() else { return false };
+            if !parker.is_here() {
+                return false;
+            }
             let retired = parker.turns(IDLE, RETIRED);
             if let (true, Some(event)) = (retired, &parker.event) {
                 event.close();
@@ -210,8 +223,8 @@ impl Parker {
         });
         settle_kept();
         // Otherwise it serves once.
-        if listed && thread::at_end(|| drop(keep(None))) {
-            drop(keep(Some(parker.clone())));
+        if listed && thread::at_end(|| keep(None)) {
+            keep(Some(parker.clone()));
         }
         Ok(parker)
     }

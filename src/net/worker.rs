@@ -76,9 +76,14 @@ impl Reactor {
         let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
     }
 
-    /// A registered socket's descriptor is about to be closed or handed over. In a forked child the set is the parent's.
+    /// Whether it runs in this process. In a forked child its descriptors are the parent's, or closed.
+    fn is_here(&self) -> bool {
+        self.generation == process::generation()
+    }
+
+    /// A registered socket's descriptor is about to be closed or handed over.
     pub fn forget(&self, descriptor: RawFd) {
-        if self.generation == process::generation() {
+        if self.is_here() {
             let _ = epoll::delete(self.epoll.as_raw_fd(), descriptor);
         }
     }
@@ -111,7 +116,7 @@ impl Ticket {
 
 impl Wake for Ticket {
     fn wake(&self) {
-        if self.reactor.inbox.push(self.number) {
+        if self.reactor.is_here() && self.reactor.inbox.push(self.number) {
             self.reactor.event.set();
         }
     }

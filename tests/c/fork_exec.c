@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -347,6 +348,42 @@ static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair m
 }
 OVER_BOTH(closing_in_the_child_lets_go_though_a_call_was_under_way)
 
+/* A process that goes on as a daemon closes the descriptors that it was born with, those too that only the library knows of: what it
+ * opens then, under the same numbers, is its own. */
+static void a_child_that_has_closed_descriptors_keeps_what_it_opens(make_pair make)
+{
+    enum { HIGHEST = 256, MANY = 32 };
+    sock_t pair[2];
+    char byte;
+    make(pair);
+    CHECK(sock_set_timeout(pair[1], SOCK_READ, 1), ==, 0);
+    CHECK(sock_read(pair[1], &byte, 1), ==, SOCK_ETIMEDOUT); /* what this thread waits with is kept for its next wait */
+    call reader;
+    start_reader(&reader, pair[0], &byte);
+    pid_t child = fork_child();
+    if (child == 0) {
+        sock_t own[2];
+        int opened[MANY], lost = 0, kept = sock_fd(pair[0]);
+        struct stat status;
+        for (int fd = STDERR_FILENO + 1; fd < HIGHEST; fd++)
+            if (fd != kept) close(fd);
+        for (int i = 0; i < MANY; i++) opened[i] = memfd_create("its own", MFD_CLOEXEC);
+        CHECK(sock_set_deadline(pair[0], SOCK_READ, 0), ==, 0); /* wakes nobody here */
+        unix_pair(own);
+        CHECK(sock_set_timeout(own[0], SOCK_READ, 1), ==, 0);
+        CHECK(sock_read(own[0], &byte, 1), ==, SOCK_ETIMEDOUT);
+        close_pair(own);
+        for (int i = 0; i < MANY; i++) lost += fstat(opened[i], &status) != 0 || status.st_size != 0;
+        if (lost > 0) _exit(lost);
+        leave_child();
+    }
+    CHECK(child_status(child), ==, 0);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(call_join(&reader), ==, 1);
+    close_pair(pair);
+}
+OVER_BOTH(a_child_that_has_closed_descriptors_keeps_what_it_opens)
+
 /* A child that was forked and lives on keeps a connection open; that is what descriptors are. */
 static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
 {
@@ -403,6 +440,7 @@ static const test_case cases[] = {
     CASE(nothing_is_inherited_over_exec),
     CASE(starting_programs_disturbs_no_handle),
     CASE(a_daemon_uses_handles_from_before_and_after),
+    BOTH_CASES(a_child_that_has_closed_descriptors_keeps_what_it_opens),
     CASE(a_forked_copy_keeps_the_connection_until_it_is_closed_too),
     BOTH_CASES(closing_in_the_child_lets_go_though_a_call_was_under_way),
     CASE(a_lingering_handle_is_closed_in_the_child_at_once),
