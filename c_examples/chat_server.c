@@ -15,7 +15,7 @@ enum { NAME = 32, LINE = 1024, WAITING = 65536, EVENTS = 64 };
 typedef struct client {
     struct client *next;
     sock_t socket;
-    int gone;                     /* freed at the end of the round, for events may still name it */
+    int gone;                     /* freed at the end of the round: events may still name it */
     size_t received, waiting;     /* bytes in the two buffers */
     char name[NAME];              /* its first line; empty until then */
     char line[LINE];              /* the line that it is typing */

@@ -1,6 +1,6 @@
 /*
- * dns_query: asks one DNS server for the addresses of a name, over UDP; over TCP where the answer
- * did not fit into a datagram. A lost datagram is sent again.
+ * dns_query: asks one DNS server for the addresses of a name, over UDP; over TCP if the answer did
+ * not fit into a datagram. A lost datagram is sent again.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -40,7 +40,7 @@ static unsigned number(const unsigned char *bytes)
     return (unsigned)bytes[0] << 8 | bytes[1];
 }
 
-/* Writes the question for one type. Returns 0, or -1 where the name cannot be asked for. */
+/* Writes the question for one type. Returns 0, or -1 if the name cannot be asked for. */
 static int make_query(message *query, const char *name, unsigned id, unsigned type)
 {
     unsigned char *to = query->bytes + HEADER;
@@ -128,7 +128,7 @@ static int ask_by_tcp(const char *server, const char *port, const message *query
     return status;
 }
 
-/* The position after the name at this position, or 0 where the message ends within it. */
+/* The position after the name at this position, or 0 if the message ends within it. */
 static size_t skip_name(const message *answer, size_t at)
 {
     while (at < answer->size) {

@@ -51,7 +51,7 @@ static int64_t send_request(sock_t server, const char *host, const char *port, c
                        bare_ipv6 ? "]" : "", port);
 }
 
-/* Reads status line and headers. *length gets the length of the body, -1 where it is not said. */
+/* Reads status line and headers. *length gets the length of the body, -1 if it is not given. */
 static int read_head(sock_t server, int64_t *length)
 {
     char line[8192];

@@ -200,7 +200,7 @@ static int parse_request_line(char *line, struct request *request)
         return is_known_method(method) ? 405 : 501;
 
     if (strncasecmp(target, "http://", 7) == 0)
-        target += 7 + strcspn(target + 7, "/?"); /* the form for proxies, which all must accept */
+        target += 7 + strcspn(target + 7, "/?"); /* the proxies' form, which all must accept */
     else if (target[0] != '/')
         return 400;
     target[strcspn(target, "?")] = '\0';
@@ -252,7 +252,7 @@ static int parse_header(char *line, struct request *request)
     return 0;
 }
 
-/* Reads one line. Returns 0, the status to answer with, or -1 where nobody waits for an answer. */
+/* Reads one line. Returns 0, the status to answer with, or -1 if nobody waits for an answer. */
 static int read_line(sock_t client, char *line, int too_long)
 {
     int64_t size = sock_read_line(client, line, LINE);

@@ -76,7 +76,7 @@ static int command(char kind, const char *format, ...)
     return expect(kind, line);
 }
 
-/* Our own address as an address literal, for there may be no name to give. */
+/* Our own address as an address literal, because there may be no name to give. */
 static int greet(void)
 {
     sock_address address;
@@ -92,8 +92,8 @@ static int greet(void)
     return command('2', "EHLO [%s%s]", text[0] == '[' ? "IPv6:" : "", host);
 }
 
-/* A line that begins with a dot gets another one, for a lone dot ends the message. One that cannot be
- * read to its end is not ended, so that the server drops it. */
+/* A line that begins with a dot gets another one, because a lone dot ends the message. A message
+ * that cannot be read to its end is not ended, so that the server drops it. */
 static int send_message(void)
 {
     char *line = NULL;

@@ -15,7 +15,7 @@
 enum { SILENCE_MS = 500, PIECE = 1400, DATAGRAM = 65536 };
 
 static int datagrams;
-static sock_address peer; /* with -l -u: whoever sent first; length 0 elsewhere */
+static sock_address peer; /* with -l -u: whoever sent first; length 0 otherwise */
 
 static int usage(FILE *out)
 {

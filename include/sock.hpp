@@ -10,18 +10,18 @@
  * manual of what each does: a member is named after its function without the prefix, and constants
  * (SOCK_READ, SOCK_OPT_TTL, ...) keep their names.
  *
- * Errors. Every call that can fail has two forms. One throws sock::Error; the other takes a std::error_code&
- * last, clears it on success and fills it on failure, and returns an empty object, 0, false or nothing then.
- * The second form never throws, except std::bad_alloc where it says that it allocates. Codes compare with the
- * enumerators of sock.h and with the conditions of the standard:
+ * Errors. Every call that can fail has two forms. One throws sock::Error; the other takes a std::error_code& last,
+ * clears it on success and fills it on failure, and then returns an empty object, 0, false or nothing. The second form
+ * never throws, except std::bad_alloc where it says that it allocates. Codes compare with the enumerators of sock.h and
+ * with the conditions of the standard:
  *     if (code == SOCK_ETIMEDOUT)  or  if (code == std::errc::timed_out)
- * Waiting for nothing is no failure: the try_ calls return an empty optional or socket.
+ * That a try_ call would have to wait is not a failure: it returns an empty optional or socket.
  *
  * Ownership. Objects are moved, not copied, and close their handle when they end. Any member may be called
  * while another thread is inside a call on the same object, close() and cancel() above all; only construction,
  * moving, assigning and destroying need the object to be yours alone.
  *
- * Text arguments are const char* or std::string; a null pointer is what NULL is in sock.h. Times are
+ * Text arguments are const char* or std::string; a null pointer means what NULL means in sock.h. Times are
  * std::chrono::milliseconds; sock::forever means no limit.
  *
  * It compiles with -fno-exceptions and -fno-rtti too: the throwing forms then end the program.
@@ -134,7 +134,7 @@ public:
     {
     }
 
-    /** A failure of which the library knows nothing. */
+    /** A failure that the library knows nothing about. */
     Error(std::error_code code, const char *story) : std::system_error(code), story_(story), count_(0), errno_(0) {}
 
     const char *what() const noexcept override
@@ -143,10 +143,10 @@ public:
         return *story != '\0' ? story : std::system_error::what();
     }
 
-    /** How many bytes the failed transfer did move. */
+    /** How many bytes the failed transfer had moved. */
     std::size_t count() const noexcept { return count_; }
 
-    /** The errno behind the failure, or 0 where no system call failed. */
+    /** The errno behind the failure, or 0 if no system call failed. */
     int last_errno() const noexcept { return errno_; }
 
 private:
@@ -204,7 +204,7 @@ inline std::size_t count(std::int64_t result, std::error_code &code) noexcept
     return static_cast<std::size_t>(result);
 }
 
-/** The same for those who catch. */
+/** The same for the throwing forms. */
 inline std::size_t count(std::int64_t result)
 {
     if (result < 0)
@@ -212,7 +212,7 @@ inline std::size_t count(std::int64_t result)
     return static_cast<std::size_t>(result);
 }
 
-/** What a try_ call returned: nothing where it would have had to wait. */
+/** What a try_ call returned: nothing if it would have had to wait. */
 inline std::optional<std::size_t> attempt(std::int64_t result, std::error_code &code) noexcept
 {
     if (result == SOCK_EAGAIN) {
@@ -230,7 +230,7 @@ inline std::optional<std::size_t> attempt(std::int64_t result)
     return count(result);
 }
 
-/** A new handle in its object; an empty object where there is none. */
+/** A new handle in its object; an empty object if there is none. */
 template <class Owner> Owner owner(sock_t handle, std::error_code &code) noexcept
 {
     count(handle, code);
@@ -255,9 +255,9 @@ template <class Call> auto or_throw(Call call)
 
 #if defined(__cpp_exceptions) && (defined(__GLIBCXX__) || defined(_LIBCPP_VERSION))
 /**
- * For as long as it lives, the exceptions that are being handled here are out of the thread's list of them. In a
- * fiber, others run on this thread while a call waits, and would put theirs on top: what was caught first would be
- * ended by whoever is done first. The two words are those of the Itanium C++ ABI, section 2.2.2.
+ * While it lives, the exceptions that are being handled here are off the thread's list. In a fiber, others run on this
+ * thread while a call waits, and would push theirs on top: whoever finished first would then end the wrong one. The two
+ * words are those of the Itanium C++ ABI, section 2.2.2.
  */
 class Aside {
 public:
@@ -318,7 +318,7 @@ private:
 };
 
 /**
- * sock_options with its defaults; the fields are described there. C++20 can say which it wants where it calls:
+ * sock_options with its defaults; the fields are described there. C++20 can name fields in the call:
  * Socket::open(host, port, {.timeout_ms = 5000}).
  */
 struct Options {
@@ -420,7 +420,7 @@ struct Address : sock_address {
         return std::string(buffer, written);
     }
 
-    /** SOCK_ETYPE where the family has no ports. */
+    /** SOCK_ETYPE if the family has no ports. */
     int port() const { return static_cast<int>(detail::count(sock_address_port(this))); }
 
     int port(std::error_code &code) const noexcept
@@ -484,13 +484,13 @@ public:
 
     explicit operator bool() const noexcept { return handle() > 0; }
 
-    /** A look at the handle for calls of sock.h; it stays this object's. */
+    /** The handle, for calls of sock.h; it stays this object's. */
     sock_t handle() const noexcept { return handle_.load(std::memory_order_relaxed); }
 
     /** Gives the handle away; this object is empty afterwards. */
     sock_t release() noexcept { return handle_.exchange(0); }
 
-    /** Closes at once; calls blocked in other threads end with SOCK_ECLOSED. Closing an empty object is nothing. */
+    /** Closes at once; calls blocked in other threads end with SOCK_ECLOSED. Closing an empty object does nothing. */
     void close()
     {
         detail::or_throw([this](std::error_code &code) { close(code); });
@@ -599,11 +599,11 @@ public:
         return address;
     }
 
-    /** A look at the descriptor, for a poll loop of your own; it stays this object's. */
+    /** The descriptor, for a poll loop of your own; it stays this object's. */
     int fd() const { return static_cast<int>(detail::count(sock_fd(handle()))); }
     int fd(std::error_code &code) const noexcept { return checked_fd(sock_fd(handle()), code); }
 
-    /** The descriptor becomes the caller's and this object is empty; on failure nothing changes, and it is -1. */
+    /** The descriptor becomes the caller's and this object is empty; -1 if it fails, and nothing changes. */
     int release_fd()
     {
         return detail::or_throw([this](std::error_code &code) { return release_fd(code); });
@@ -687,7 +687,7 @@ public:
         return std::pair<Socket, Socket>(Socket(ends[0]), Socket(ends[1]));
     }
 
-    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is no stream. */
+    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is not a stream. */
     static Socket from_fd(int fd) { return adopt<Socket>(fd, SOCK_KIND_STREAM); }
 
     static Socket from_fd(int fd, std::error_code &code) noexcept { return adopt<Socket>(fd, SOCK_KIND_STREAM, code); }
@@ -716,7 +716,7 @@ public:
         return detail::count(sock_read_exact(waiting(), buffer, size), code);
     }
 
-    /** Like read, and leaves it there. */
+    /** Like read, but leaves the bytes there. */
     std::size_t peek(void *buffer, std::size_t size)
     {
         return detail::or_throw([&](std::error_code &code) { return peek(buffer, size, code); });
@@ -765,7 +765,7 @@ public:
         return length >= 0;
     }
 
-    /** What is there now; empty where reading would wait. 0 is the end of the stream. */
+    /** What is there now; empty if reading would wait. 0 is the end of the stream. */
     std::optional<std::size_t> try_read(void *buffer, std::size_t size)
     {
         return detail::attempt(sock_try_read(handle(), buffer, size));
@@ -810,7 +810,7 @@ public:
         return detail::count(sock_writev(waiting(), parts, count), code);
     }
 
-    /** What fits now; empty where writing would wait. */
+    /** What fits now; empty if writing would wait. */
     std::optional<std::size_t> try_write(const void *data, std::size_t size)
     {
         return detail::attempt(sock_try_write(handle(), data, size));
@@ -822,7 +822,7 @@ public:
     }
 
 #if !defined(SOCK_NO_STDIO)
-    /** Writes a formatted text, whole. Allocates where it is long. */
+    /** Writes a formatted text, whole. Allocates if it is long. */
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
 #endif
@@ -874,7 +874,7 @@ public:
     }
 #endif
 
-    /** Part of a file; size -1 is to its end. */
+    /** Part of a file; size -1 means to its end. */
     std::size_t send_file(int fd, std::int64_t offset, std::int64_t size)
     {
         return detail::or_throw([&](std::error_code &code) { return send_file(fd, offset, size, code); });
@@ -1017,7 +1017,7 @@ class Listener : public Endpoint {
 public:
     using Endpoint::Endpoint;
 
-    /** A null host is every address, port "0" any free port; local_address() tells which. */
+    /** A null host is every address, port "0" any free port; local_address() says which. */
     static Listener listen(Text host, Text port, const Options &options = {})
     {
         return detail::or_throw([&](std::error_code &code) { return listen(host, port, options, code); });
@@ -1049,7 +1049,7 @@ public:
     }
     Socket accept(std::error_code &code) noexcept { return detail::owner<Socket>(sock_accept(waiting()), code); }
 
-    /** An empty socket where nobody is waiting. */
+    /** An empty socket if nobody is waiting. */
     Socket try_accept()
     {
         return detail::or_throw([this](std::error_code &code) { return try_accept(code); });
@@ -1105,7 +1105,7 @@ public:
         return bind(host, port, Options{}, code);
     }
 
-    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is no datagram socket. */
+    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is not a datagram socket. */
     static Datagram from_fd(int fd) { return adopt<Datagram>(fd, SOCK_KIND_DATAGRAM); }
 
     static Datagram from_fd(int fd, std::error_code &code) noexcept
@@ -1130,7 +1130,7 @@ public:
         return send_to(text.data(), text.size(), to, code);
     }
 
-    /** One datagram and its sender. SOCK_ETRUNC, with the buffer filled, where it is longer than the buffer. */
+    /** One datagram and its sender. SOCK_ETRUNC, with the buffer filled, if it is longer than the buffer. */
     std::size_t recv_from(void *buffer, std::size_t size, Address &from)
     {
         return detail::or_throw([&](std::error_code &code) { return recv_from(buffer, size, from, code); });
@@ -1248,7 +1248,7 @@ public:
 
 /* ---- Many sockets in one thread -------------------------------------------------------------------------- */
 
-/** Tells which of many handles are ready. */
+/** Reports which of many handles are ready. */
 class Poller : public Handle {
 public:
     /** An open poller. One that is empty until assigned to is Poller(0). */
@@ -1297,7 +1297,7 @@ public:
         return detail::count(sock_poller_wait(waiting(), events, capacity, timeout.count()), code);
     }
 
-    /** The same into a vector, which is cut to what there is; its capacity, or 64, is the most there can be. Allocates. */
+    /** The same into a vector, which is resized to fit; at most as many as its capacity, or 64. Allocates. */
     void wait(std::vector<Event> &events, milliseconds timeout = forever)
     {
         detail::or_throw([&](std::error_code &code) { wait(events, timeout, code); });
@@ -1369,12 +1369,11 @@ public:
     ~Server() { end(); }
 
     /**
-     * Serves with any callable that takes a Socket&. It is called for many connections at the same time, so what
-     * it shares it must guard. The connection closes when the handler returns; release() keeps it from nothing,
-     * the server closes it all the same. An exception that leaves the handler ends that connection with a reset,
-     * so that the peer cannot take what it got for the whole, and nothing else. On fibers a handler may wait
-     * inside a catch block by the calls of this header, but not by those of sock.h. On failure the listener
-     * stays the caller's. Allocates.
+     * Serves with any callable that takes a Socket&. It is called for many connections at the same time, so it must
+     * guard what it shares. The connection closes when the handler returns, even after release(). An exception that
+     * leaves the handler resets that connection, so that the peer cannot take what it got for the whole, and does
+     * nothing else. On fibers a handler may wait inside a catch block with the calls of this header, but not with those
+     * of sock.h. On failure the listener stays the caller's. Allocates.
      */
     template <class Handler, std::enable_if_t<std::is_invocable_v<Handler &, Socket &>, int> = 0>
     static Server serve(Listener &&listener, Handler handler, const ServerOptions &options = {})
@@ -1399,7 +1398,7 @@ public:
         return serve(std::move(listener), std::move(handler), ServerOptions{}, code);
     }
 
-    /** Serves with a handler as sock.h wants it; it must not throw. */
+    /** Serves with a handler for sock_serve; it must not throw. */
     static Server serve(Listener &&listener, sock_handler handler, void *context, const ServerOptions &options = {})
     {
         return detail::or_throw([&](std::error_code &code) {
@@ -1466,13 +1465,13 @@ public:
         if (!*this)
             return;
         stop(milliseconds(0), code);
-        if (code) /* it did not wait, so that a handler may still be about to begin: its callable must stay */
+        if (code) /* it did not wait, so a handler may still be about to begin: its callable must stay */
             static_cast<void>(new (std::nothrow) std::shared_ptr<void>(std::move(host_)));
         std::error_code ignored;
         Handle::close(ignored);
     }
 
-    /** Its callable lives here, so that the handle cannot live elsewhere. */
+    /** Its callable lives here, so the handle cannot live elsewhere. */
     sock_t release() = delete;
 
 private:
