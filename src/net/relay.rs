@@ -7,6 +7,7 @@ use super::information;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
 use super::wait::Call;
+use super::waker::poll_until;
 use crate::sys::poll::{self, Watch};
 use crate::sys::socket::{self as system, Shutdown};
 use crate::sys::transfer::{self, NoPipeSignal, Pipe};
@@ -142,7 +143,7 @@ impl Sending<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
             let mut watches = [Watch::new(self.file, poll::IN), Watch::new(self.connection, 0)];
-            poll::poll(&mut watches[..1], Some(0))?;
+            poll_until(&mut watches[..1], 0)?;
             if !watches[0].ready() {
                 self.call.other(self.pinned, &mut watches)?;
                 if !watches[0].ready() {

@@ -13,11 +13,11 @@ use super::scope::{self, Scope};
 use super::timers::Timers;
 use super::wait::NEVER;
 use super::waiters::Wake;
-use super::waker::Waker;
+use super::waker::{Waker, poll_until};
 use crate::sys::epoll::{self, Event as Happening};
 use crate::sys::event::Event;
 use crate::sys::fiber::{self, Fiber, Stack, Stacks};
-use crate::sys::poll::{self, Watch};
+use crate::sys::poll::Watch;
 use crate::sys::shared::Shared;
 use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, process};
 use std::cell::{Cell, RefCell};
@@ -246,14 +246,7 @@ pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
         return Ok(());
     }
     worker.leave_bare(watches, number);
-    match poll::poll(watches, Some(0)) {
-        Ok(_) => Ok(()),
-        Err(Errno::EINTR | Errno::EAGAIN) => {
-            watches.iter_mut().for_each(|watch| watch.set_ready(false));
-            Ok(())
-        }
-        Err(errno) => Err(errno.into()),
-    }
+    poll_until(watches, 0)
 }
 
 /// Sees to it that what happens on a socket is heard by the fibers that wait for it.

@@ -1,6 +1,6 @@
 //! Waiting for descriptors: poll(2) and ppoll(2).
 
-use super::{Errno, RawFd, Result, check};
+use super::{Errno, RawFd, Result, check, restart};
 
 pub const IN: i16 = libc::POLLIN;
 pub const OUT: i16 = libc::POLLOUT;
@@ -41,7 +41,7 @@ impl Watch {
 /// Whether a socket will receive nothing more: its peer has ended its direction, or it was shut down for reading itself.
 pub fn peer_has_ended(descriptor: RawFd) -> bool {
     let mut watch = [Watch::new(descriptor, libc::POLLRDHUP)];
-    poll(&mut watch, Some(0)).is_ok() && watch[0].0.revents & libc::POLLRDHUP != 0
+    restart(|| poll(&mut watch, Some(0))).is_ok() && watch[0].0.revents & libc::POLLRDHUP != 0
 }
 
 /// Waits until one is ready or `nanoseconds` have passed; None waits for ever. How many are ready; EINTR is returned.

@@ -241,6 +241,33 @@ static void a_file_is_copied_where_the_kernel_does_not_send_it(void)
     raw_close(fd);
 }
 
+/* Between the question whether anything is there and the answer a signal may come, even though nobody waits. */
+static void an_interrupted_look_is_repeated(void)
+{
+    int ends[2], packets[2];
+    char byte;
+    sock_t pair[2];
+    sock_datagram batch[4] = { 0 };
+    unix_pair(pair);
+    CHECK(pipe2(ends, O_CLOEXEC), ==, 0);
+    CHECK(write(ends[1], "x", 1), ==, 1);
+    fail_once("poll ppoll", EINTR);
+    CHECK(sock_send_file(pair[0], ends[0], -1, 1), ==, 1);
+    disarm();
+    CHECK(sock_read(pair[1], &byte, 1), ==, 1);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, packets), ==, 0);
+    sock_t receiver = sock_from_fd(packets[0]);
+    CHECK(receiver, >, 0);
+    raw_close(packets[1]);
+    fail_once("poll ppoll", EINTR);
+    CHECK(sock_recv_batch(receiver, batch, 4), ==, 0); /* the end, and not empty packets */
+    disarm();
+    CHECK(sock_close(receiver), ==, 0);
+    close_pair(pair);
+    raw_close(ends[0]);
+    raw_close(ends[1]);
+}
+
 static int64_t call_relay(call *c) { return sock_relay(c->socket, (sock_t)c->number); }
 
 /* What is in the relay's pipe already when the kernel refuses to send from it is not lost, and what comes after it goes the long way. */
@@ -978,6 +1005,7 @@ static const test_case cases[] = {
     CASE(a_takeover_that_fails_says_why),
     CASE(permissions_are_set_where_links_cannot_be_kept_from),
     CASE(a_file_is_copied_where_the_kernel_does_not_send_it),
+    CASE(an_interrupted_look_is_repeated),
     CASE(a_relay_goes_on_without_the_kernel),
     CASE(accept_passes_over_connections_that_died),
     CASE(accept_without_descriptors_waits_and_does_not_spin),
