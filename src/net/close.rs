@@ -3,7 +3,7 @@
 use super::error::{Code, Error, Result};
 use super::registry::{self, Direction, Directions, Handle, Pinned};
 use super::socket::{Kind, WITH_PEER};
-use super::wait::{self, Call};
+use super::wait::{self, Call, NEVER};
 use super::{local, poller, server, stream};
 use crate::sys::socket::{self as system, Shutdown};
 use crate::sys::{Errno, clock, option};
@@ -39,11 +39,16 @@ pub fn farewell(closer: &Pinned) {
 
 /// Closes a handle of any kind.
 pub fn close(handle: Handle) -> Result<()> {
+    close_until(handle, NEVER)
+}
+
+/// The same; lingers only until a point in time.
+pub fn close_until(handle: Handle, end: i64) -> Result<()> {
     let mut stopped = None;
     registry::close(handle, |closer| {
         farewell(closer);
         stopped = server::take(closer);
-        linger(closer);
+        linger(closer, end);
     })?;
     match stopped {
         Some(server) => server.stop(0).map(drop),
@@ -54,17 +59,17 @@ pub fn close(handle: Handle) -> Result<()> {
 /// Milliseconds between looks at what the peer has confirmed, of which nothing tells.
 pub const LOOK: i64 = 10;
 
-/// Waits for unsent data where SOCK_OPT_LINGER_MS asks for it. close(2) would keep whoever leaves the handle last: another call, or a
-/// worker with all its fibers.
+/// Waits for unsent data if SOCK_OPT_LINGER_MS asks for it, but not beyond `most`. close(2) would keep whoever leaves the handle last:
+/// another call, or a worker with all its fibers.
 #[inline(never)]
-pub fn linger(closer: &Pinned) {
+pub fn linger(closer: &Pinned, most: i64) {
     let (socket, descriptor) = (closer.socket(), closer.descriptor());
     if !socket.lingers.load(Ordering::Relaxed) || closer.is_inherited() {
         return;
     }
     let Ok(Some(seconds @ 1..)) = option::linger(descriptor) else { return };
     closer.alarm();
-    let end = wait::after(clock::now(), i64::from(seconds) * 1000);
+    let end = wait::after(clock::now(), i64::from(seconds) * 1000).min(most);
     let waits = || {
         let lives = option::tcp_info(descriptor).is_ok_and(|info| !info.closed);
         lives && clock::now() < end && system::unsent(descriptor).is_ok_and(|bytes| bytes > 0)
@@ -99,7 +104,7 @@ pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
         return drained;
     }
     // Somebody else's close ends this call like any other.
-    let closed = close(handle).map_err(|_| Error::new(Code::Closed));
+    let closed = close_until(handle, end).map_err(|_| Error::new(Code::Closed));
     drained.and(closed)
 }
 

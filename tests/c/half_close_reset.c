@@ -412,6 +412,20 @@ static void finish_gives_up_when_its_time_is_over(make_pair make)
 }
 OVER_BOTH(finish_gives_up_when_its_time_is_over)
 
+/* The limit is that of the whole call: SOCK_OPT_LINGER_MS does not prolong it. */
+static void finish_lingers_no_longer_than_its_time(void)
+{
+    sock_t s;
+    int peer;
+    tcp_with_raw_peer(&s, &peer);
+    CHECK(fill(s), >, 0);
+    CHECK(sock_set_option(s, SOCK_OPT_LINGER_MS, 15000), ==, 0);
+    int64_t began = now_ms();
+    CHECK(sock_finish(s, 50), ==, SOCK_ETIMEDOUT);
+    CHECK(now_ms() - began, <, 10000);
+    raw_reset(peer);
+}
+
 static void *send_much_and_end(void *handle)
 {
     static char much[24 << 20];
@@ -543,6 +557,7 @@ static const test_case cases[] = {
     CASE(finish_tells_of_a_reset),
     CASE(finish_leaves_other_kinds_alone),
     BOTH_CASES(finish_gives_up_when_its_time_is_over),
+    CASE(finish_lingers_no_longer_than_its_time),
     BOTH_CASES(finish_ends_when_the_peer_has_ended),
     BOTH_CASES(finish_drops_all_that_comes_before_the_end),
     BOTH_CASES(both_sides_may_close_at_once),

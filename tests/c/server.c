@@ -281,6 +281,27 @@ static void a_handler_that_heeds_no_cancel_loses_its_connection(void)
     raw_close(client);
 }
 
+static void heed_nothing_and_linger(sock_t connection, void *context)
+{
+    CHECK(fill(connection), >, 0);
+    CHECK(sock_set_option(connection, SOCK_OPT_LINGER_MS, 15000), ==, 0);
+    heed_nothing(connection, context);
+}
+
+/* It is the handler's wish to linger, and the handler's time is over. */
+static void a_stop_does_not_linger_for_handlers_that_heed_nothing(void)
+{
+    ending end = { 0 };
+    served s = serve(heed_nothing_and_linger, &end);
+    int client = raw_connect(s.port);
+    WAIT_UNTIL(atomic_load(&end.entered) == 1);
+    int64_t began = now_ms();
+    CHECK(sock_server_stop(s.server, 0), ==, 1);
+    CHECK(now_ms() - began, <, 10000);
+    CHECK(sock_close(s.server), ==, 0);
+    raw_close(client);
+}
+
 static void grace_lets_handlers_end_by_themselves(void)
 {
     served s = serve(echo_handler, NULL);
@@ -1378,6 +1399,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
 #define SLOW_BEHAVIOURS(X)                                                \
     X(stopping_cancels_handlers_wherever_they_wait)                       \
     X(a_handler_that_heeds_no_cancel_loses_its_connection)                \
+    X(a_stop_does_not_linger_for_handlers_that_heed_nothing)              \
     X(the_connection_closes_when_the_handler_returns)                     \
     X(what_lies_in_the_error_queue_holds_no_connection)                   \
     X(a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer) \

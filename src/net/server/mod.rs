@@ -343,7 +343,7 @@ impl Server {
                 return;
             }
             self.see_off(closer);
-            close::linger(closer);
+            close::linger(closer, NEVER);
         });
     }
 
@@ -543,7 +543,7 @@ impl Server {
     fn close_connections(&self) {
         self.each_other(|task| {
             if !task.returned.load(Ordering::Acquire) {
-                let _ = close::close(task.connection);
+                let _ = close::close_until(task.connection, clock::now());
             }
         });
     }
