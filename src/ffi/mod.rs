@@ -178,7 +178,7 @@ unsafe fn sized<T: Copy>(from: *const T) -> Result<(T, usize)> {
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), size) };
     let known = size.min(size_of::<T>());
     if bytes[known..].iter().any(|byte| *byte != 0) {
-        return Err(Error::invalid("the struct is newer than the library, and a field that it does not know is set"));
+        return Err(Error::invalid("the struct is newer than the library and sets a field that the library does not know"));
     }
     let mut value = std::mem::MaybeUninit::<T>::zeroed();
     // SAFETY: `known` bytes fit both; what is not copied is zero, which the caller says is valid.

@@ -52,7 +52,7 @@ pub extern "C" fn sock_poller() -> sock_t {
 }
 
 fn interest(bits: c_int) -> Result<u32> {
-    u32::try_from(bits).map_err(|_| Error::invalid("the interest has other bits than SOCK_READ and SOCK_WRITE"))
+    u32::try_from(bits).map_err(|_| Error::invalid("the interest has bits other than SOCK_READ and SOCK_WRITE"))
 }
 
 /// Watches a handle from now on.

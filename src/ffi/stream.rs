@@ -473,7 +473,7 @@ pub extern "C" fn sock_cancel(s: sock_t) -> c_int {
 fn directions(bits: c_int) -> Result<Directions> {
     match bits {
         1..=3 => Ok(Directions { read: bits & 1 != 0, write: bits & 2 != 0 }),
-        _ => Err(Error::invalid("the directions are none of SOCK_READ, SOCK_WRITE, or both")),
+        _ => Err(Error::invalid("the directions are not SOCK_READ, SOCK_WRITE, or both")),
     }
 }
 

@@ -82,7 +82,7 @@ fn send(pinned: &Pinned, call: &mut Call, attempt: impl Fn(RawFd) -> sys::Result
 
 fn send_error(pinned: &Pinned, errno: Errno) -> Error {
     match errno {
-        Errno::EAFNOSUPPORT => Error::invalid("the address is of another family than the socket").errno(errno),
+        Errno::EAFNOSUPPORT => Error::invalid("the address is of a different family than the socket").errno(errno),
         // An unbound socket takes a port when it first sends: EAGAIN is also the kernel's word for having none left.
         Errno::EAGAIN if has_no_port(pinned) => listen::no_port().errno(errno),
         errno => pinned.transfer_error(errno),

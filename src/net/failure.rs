@@ -108,7 +108,7 @@ pub fn record(operation: &str, subject: Option<&dyn Display>, error: &Error) {
 /// The same for a call on a handle, which is named by its peer's address, or its own.
 pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
     if let (Code::BadHandle, Some(code)) = (error.code, passed_on(handle)) {
-        let error = Error::text(error.code, format_args!("not a live handle, but what a call that failed returned: {code}"));
+        let error = Error::text(error.code, format_args!("not a live handle, but the error of an earlier call: {code}"));
         return record(operation, None, &error);
     }
     // What a loop of sock_try_ calls meets all the time costs no look-up, and a handle that is busy is not made busier.

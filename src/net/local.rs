@@ -126,7 +126,7 @@ fn take_over(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<()> 
             bound => return Ok(bound?),
         }
     }
-    Err(Error::with(Code::Busy, "others keep taking the path"))
+    Err(Error::with(Code::Busy, "other processes keep taking the path"))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +182,7 @@ pub fn leave_path(pinned: &Pinned) {
 fn expect_unix(pinned: &Pinned) -> Result<()> {
     match pinned.socket().family() {
         Some(Family::Unix) => Ok(()),
-        _ => Err(Error::with(Code::NotSupported, "only unix sockets do this")),
+        _ => Err(Error::with(Code::NotSupported, "only unix sockets can do this")),
     }
 }
 
@@ -211,7 +211,7 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
     }
     if bytes.is_empty() && is_unix_stream(handle)? {
         let nothing = passed.is_empty();
-        return if nothing { Ok(0) } else { Err(Error::invalid("on a stream descriptors travel with at least one byte")) };
+        return if nothing { Ok(0) } else { Err(Error::invalid("on a stream, descriptors must be sent with at least one byte")) };
     }
     let mut call = Call::new();
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(WITH_PEER)?;

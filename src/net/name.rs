@@ -81,7 +81,7 @@ impl Request<'_> {
             return Ok(Target { host: Host::Unix(unix_name(path)?), port: 0 });
         }
         if host.is_some_and(|host| host.contains(&b'/')) {
-            return Err(Error::invalid("the host has a slash: it is a host alone, not a URL; a unix socket is unix:PATH"));
+            return Err(Error::invalid("the host has a slash: pass a host, not a URL, or unix:PATH for a unix socket"));
         }
         match (host, self.port.map(CStr::to_bytes)) {
             (None, None) => Err(Error::invalid("neither host nor port")),
@@ -332,7 +332,7 @@ pub fn interface_number(name: &CStr, unknown: impl FnOnce() -> Error) -> Result<
 fn parse_name(text: &[u8]) -> Result<CString> {
     let refuse = |why: &str| Err(Error::text(Code::InvalidArgument, format_args!("host \"{}\" {why}", shown(text))));
     if !text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)) {
-        return refuse("has characters that no host name has");
+        return refuse("has characters that a host name cannot have");
     }
     let labels = text.strip_suffix(b".").unwrap_or(text);
     for label in labels.split(|byte| *byte == b'.') {

@@ -87,7 +87,7 @@ impl Options<'_> {
             ("device", self.device.is_some(), sockets),
         ];
         if let Some((name, ..)) = fields.iter().find(|(_, set, uses)| *set && !uses.contains(&purpose)) {
-            return Err(Error::text(Code::InvalidArgument, format_args!("option {name} means nothing to this call")));
+            return Err(Error::text(Code::InvalidArgument, format_args!("option {name} does not apply to this call")));
         }
         self.check_ranges()
     }
@@ -117,13 +117,13 @@ impl Options<'_> {
             return Err(Error::text(Code::InvalidArgument, format_args!("option {name} is out of its range")));
         }
         if !matches!(self.family, ANY | UNIX | IPV4 | IPV6) {
-            return Err(Error::invalid("option family is none of SOCK_ANY, SOCK_IPV4, SOCK_IPV6"));
+            return Err(Error::invalid("option family is not one of SOCK_ANY, SOCK_IPV4, SOCK_IPV6"));
         }
         if self.device.is_some_and(CStr::is_empty) {
             return Err(Error::invalid("option device is empty"));
         }
         if self.unix_mode & !0o777 != 0 {
-            return Err(Error::invalid("option unix_mode has other bits than permissions"));
+            return Err(Error::invalid("option unix_mode has bits other than permissions"));
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Options<'_> {
             [("local_port", self.local_port.is_some()), ("device", self.device.is_some()), ("reuse_port", self.reuse_port > 0)];
         match fields.iter().find(|(_, set)| *set) {
             Some((name, _)) => {
-                Err(Error::text(Code::InvalidArgument, format_args!("option {name} means nothing to a unix: host")))
+                Err(Error::text(Code::InvalidArgument, format_args!("option {name} does not apply to a unix: host")))
             }
             None => Ok(()),
         }

@@ -112,7 +112,7 @@ fn pin(handle: Handle) -> Result<(Pinned, Shared<Poller>)> {
 
 fn check_interest(interest: u32) -> Result<()> {
     if interest & !(READ | WRITE) != 0 {
-        return Err(Error::invalid("the interest has other bits than SOCK_READ and SOCK_WRITE"));
+        return Err(Error::invalid("the interest has bits other than SOCK_READ and SOCK_WRITE"));
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub fn resolve(request: Request, options: &Options) -> Result<Vec<Address>> {
 fn open_unix(target: &Target, options: &Options) -> Result<Handle> {
     options.check_unix()?;
     if options.local_host.is_some() {
-        return Err(Error::invalid("option local_host means nothing to a unix: stream"));
+        return Err(Error::invalid("option local_host does not apply to a unix: stream"));
     }
     let started = clock::now();
     let address = candidates(target, options.family(), started, wait::NEVER)?[0];
@@ -93,7 +93,7 @@ pub fn wanted_family(target: &Target, options: &Options, local: Option<&Target>)
         return Err(Error::invalid("option local_host is not of the family that option family asks for"));
     }
     if target.literal().is_some_and(|peer| family_of(&peer) != local) {
-        return Err(Error::invalid("option local_host is of another family than the peer"));
+        return Err(Error::invalid("option local_host is of a different family than the peer"));
     }
     Ok(Some(local))
 }

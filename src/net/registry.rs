@@ -57,7 +57,7 @@ pub fn insert(descriptor: impl Into<Option<OwnedFd>>, kind: Kind, timeout: i64, 
 
 /// The same for a descriptor that comes from elsewhere, unless a handle has it. It is left alone on failure.
 pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&Socket)) -> Result<Handle> {
-    const TAKEN: Error = Error::with(Code::Busy, "the descriptor belongs to a handle already");
+    const TAKEN: Error = Error::with(Code::Busy, "the descriptor already belongs to a handle");
     let note = owners::note(descriptor);
     let (owner, noted) = note.read();
     if owner.and_then(slot).is_some_and(|owner| owner.socket.descriptor() == descriptor) {

@@ -53,7 +53,7 @@ pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<
     match result {
         Err(error) => Err(error.after(done as usize)),
         Ok(()) if size.is_some_and(|size| done < size) => {
-            Err(Error::with(Code::EndOfStream, "the file ended before that").after(done as usize))
+            Err(Error::with(Code::EndOfStream, "the file ended too early").after(done as usize))
         }
         Ok(()) => Ok(done),
     }

@@ -176,7 +176,7 @@ impl Ticket {
         let stage = if lookups.running < MOST {
             // The thread begins by waiting for the lock that is held here.
             let thread = thread::spawn(c"sock-resolve", stack_size(), move || run(number));
-            Stage::Running(thread.map_err(|errno| Error::with(Code::Limit, "no thread for the lookup of the name").errno(errno))?)
+            Stage::Running(thread.map_err(|errno| Error::with(Code::Limit, "no thread to look up the name").errno(errno))?)
         } else {
             Stage::Waiting
         };
@@ -199,7 +199,7 @@ impl Ticket {
                 return Err(Error::new(Code::TimedOut));
             }
             if waits && now >= patient_until {
-                return Err(Error::with(Code::Limit, "too many other lookups hang"));
+                return Err(Error::with(Code::Limit, "too many other lookups are stuck"));
             }
             scope::check()?;
             self.waker.park(&mut [], if waits { until.min(patient_until) } else { until })?;

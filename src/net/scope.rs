@@ -103,7 +103,7 @@ pub fn is_inside_of(family: u64) -> bool {
 /// Fails if the caller may not wait any more.
 pub fn check() -> Result<()> {
     match with(|scope| scope.canceled.load(Ordering::SeqCst)) {
-        Some(true) => Err(Error::with(Code::Canceled, "canceled: the server stops")),
+        Some(true) => Err(Error::with(Code::Canceled, "canceled: the server is stopping")),
         _ => Ok(()),
     }
 }

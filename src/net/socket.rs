@@ -287,7 +287,7 @@ impl Socket {
     /// Fails where a server has the listener: nobody else may accept on it then, nor take it away.
     pub fn check_unserved(&self) -> Result<()> {
         match self.serving.load(Ordering::Relaxed) {
-            true => Err(Error::with(Code::Busy, "a server has the listener")),
+            true => Err(Error::with(Code::Busy, "a server is using the listener")),
             false => Ok(()),
         }
     }

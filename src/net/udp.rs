@@ -140,7 +140,7 @@ pub fn set_membership(handle: Handle, group: &CStr, device: Option<&CStr>, membe
         (Some(Family::V4), IpAddr::V4(_)) | (Some(Family::V6), IpAddr::V6(_)) => {}
         (Some(Family::V6), IpAddr::V4(_)) if !is_only_v6(&pinned) => {}
         (Some(Family::Unix) | None, _) => return Err(Error::with(Code::NotSupported, "the socket has no multicast groups")),
-        _ => return Err(Error::invalid("the group is of another family than the socket")),
+        _ => return Err(Error::invalid("the group is of a different family than the socket")),
     }
     let descriptor = pinned.descriptor();
     if member {

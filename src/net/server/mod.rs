@@ -156,7 +156,7 @@ pub fn serve(listener: Handle, handler: Handler, options: Options) -> Result<Han
     let pinned = registry::pin(listener, Direction::Read)?.expect(&[Kind::Listener])?;
     let serving = &pinned.socket().serving;
     if serving.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        return Err(Error::with(Code::Busy, "another server has the listener"));
+        return Err(Error::with(Code::Busy, "another server is using the listener"));
     }
     // Those who wait in sock_accept find out.
     pinned.alarm();
