@@ -238,11 +238,14 @@ fn insert_accepted(listener: &Pinned, socket: OwnedFd, peer: Option<Address>) ->
     let inherited = listener.socket().details().inherited;
     let family = listener.socket().family();
     let spin_us = listener.socket().spin_us.load(Ordering::Relaxed);
+    // The kernel hands SO_LINGER on.
+    let lingers = listener.socket().lingers.load(Ordering::Relaxed);
     registry::insert(socket, inherited.kind, inherited.io_timeout, |socket| {
         if let Some(family) = family {
             socket.set_family(family);
         }
         socket.spin_us.store(spin_us, Ordering::Relaxed);
+        socket.lingers.store(lingers, Ordering::Relaxed);
         socket.details().peer = peer.map(Address::unmapped);
     })
 }

@@ -89,8 +89,29 @@ static void close_ends_a_lingering_close(make_pair make)
 }
 OVER_BOTH(close_ends_a_lingering_close)
 
+static void linger_by_option(sock_t *s, int *peer)
+{
+    tcp_with_raw_peer(s, peer);
+    CHECK(sock_set_option(*s, SOCK_OPT_LINGER_MS, 1000), ==, 0);
+}
+
+/* The kernel hands SO_LINGER on to what a listener accepts. */
+static void linger_by_listener(sock_t *s, int *peer)
+{
+    uint16_t port;
+    struct linger one_second = { 1, 1 };
+    int fd = raw_listen(&port);
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &one_second, sizeof one_second), ==, 0);
+    sock_t listener = sock_from_fd(fd);
+    CHECK(listener, >, 0);
+    *peer = raw_connect(port);
+    *s = sock_accept(listener);
+    CHECK(*s, >, 0);
+    CHECK(sock_close(listener), ==, 0);
+}
+
 /* SO_LINGER makes close(2) wait in whoever calls it: that has to be the closer, and not the reader that it wakes. */
-static void a_reader_is_woken_though_the_closer_lingers(void)
+static void woken_though_the_closer_lingers(void (*make)(sock_t *s, int *peer))
 {
     int64_t woke[TRIES];
     for (int try = 0; try < TRIES; try++) {
@@ -98,9 +119,8 @@ static void a_reader_is_woken_though_the_closer_lingers(void)
         int peer;
         char byte;
         call reader;
-        tcp_with_raw_peer(&s, &peer);
+        make(&s, &peer);
         CHECK(fill(s), >, 0);
-        CHECK(sock_set_option(s, SOCK_OPT_LINGER_MS, 1000), ==, 0);
         start_reader(&reader, s, &byte);
         int64_t began = now_us();
         CHECK(sock_close(s), ==, 0);
@@ -111,6 +131,9 @@ static void a_reader_is_woken_though_the_closer_lingers(void)
     }
     if (!under_memcheck()) CHECK(median(woke, TRIES), <, LIMIT_US);
 }
+
+static void a_reader_is_woken_though_the_closer_lingers(void) { woken_though_the_closer_lingers(linger_by_option); }
+static void a_reader_is_woken_though_the_listener_lingered(void) { woken_though_the_closer_lingers(linger_by_listener); }
 
 static void *drain_later(void *peer)
 {
@@ -281,6 +304,7 @@ static const test_case cases[] = {
     CASE(close_ends_a_blocked_unix_accept),
     BOTH_CASES(close_ends_a_lingering_close),
     SLOW_CASE(a_reader_is_woken_though_the_closer_lingers),
+    SLOW_CASE(a_reader_is_woken_though_the_listener_lingered),
     CASE(lingering_ends_when_the_peer_has_everything_or_is_gone),
     CASE(close_ends_all_of_eight_accepts),
     BOTH_CASES(close_ends_calls_that_wait_for_their_turn),
