@@ -64,7 +64,7 @@ void world_close(void);
 extern _Atomic uint64_t groups_made;
 void close_somehow(actor *a, sock_t s);  /* a stream */
 
-/* A connection through a listener of this process's own; nobody else connects to that address. */
+/* A connection through a listener of this process's own. */
 void connect_pair(actor *a, bool over_unix, sock_t pair[2]);
 const char *own_host(void);
 

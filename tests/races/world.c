@@ -49,6 +49,19 @@ static sock_address address_of(sock_t s)
 
 /* ---- making ---- */
 
+/* A port may come back, and with it who wants to connect to its last owner: those are sent away. */
+static sock_t accept_from(sock_t listener, sock_t client)
+{
+    sock_address wanted = address_of(client), came;
+    for (;;) {
+        sock_t s = sock_accept(listener);
+        CHECK(s, >, 0);
+        CHECK(sock_peer_address(s, &came), ==, 0);
+        if (sock_address_equal(&came, &wanted)) return s;
+        CHECK(sock_close(s), ==, 0);
+    }
+}
+
 void connect_pair(actor *a, bool over_unix, sock_t pair[2])
 {
     if (over_unix && draw(a, 2)) {
@@ -63,7 +76,7 @@ void connect_pair(actor *a, bool over_unix, sock_t pair[2])
     pair[0] = over_unix ? sock_open(name, NULL, NULL)
                         : sock_open(own_host(), port_text((uint16_t)sock_address_port(&address)), NULL);
     CHECK(pair[0], >, 0);
-    pair[1] = sock_accept(listener);
+    pair[1] = over_unix ? sock_accept(listener) : accept_from(listener, pair[0]);
     CHECK(pair[1], >, 0);
     CHECK(sock_close(listener), ==, 0);
 }
@@ -75,7 +88,7 @@ static void make_streams(actor *a, group *g)
     g->mark = mark_of(atomic_fetch_add(&numbers, 1));
 }
 
-/* A port may come back, and with it connections that were meant for its last owner: the mark is the port's. */
+/* Here the connections of a port's last owner are let in: the mark is the port's. */
 static sock_t make_listener(group *g, bool over_unix)
 {
     char name[64];
