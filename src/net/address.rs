@@ -16,8 +16,8 @@ pub fn any(family: Family, port: u16) -> Address {
 /// The most bytes that an address takes as text.
 pub const LONGEST: usize = 159;
 
-/// An address as text that [`super::name`] reads back as the same address: the bytes of a path are as they are. Only for zero bytes,
-/// which an abstract name may have and no text can, stands "@", as in /proc/net/unix.
+/// An address as text that [`super::name`] reads back as the same address: the bytes of a path are written as they are. Only zero
+/// bytes, which an abstract name may have and text cannot, become "@", as in /proc/net/unix.
 pub struct Written {
     bytes: [u8; LONGEST],
     length: usize,
@@ -26,7 +26,7 @@ pub struct Written {
 impl Written {
     pub fn new(address: &Address) -> Written {
         let mut text = Written { bytes: [0; LONGEST], length: 0 };
-        // What cannot be written is a bug, and the text then too short.
+        // A failure to write is a bug, and the text then too short.
         let _ = match address {
             Address::Ip(_) => write!(text, "{}", Text(address)),
             Address::Unix(name) => {
@@ -56,7 +56,7 @@ impl Write for Written {
     }
 }
 
-/// An address for messages: what is no text is escaped.
+/// An address for messages: what is not text is escaped.
 pub struct Text<'a>(pub &'a Address);
 
 impl std::fmt::Display for Text<'_> {
@@ -97,7 +97,7 @@ fn unix_parts(name: &UnixName) -> (&'static str, &[u8]) {
 fn unix(f: &mut Formatter, name: &UnixName) -> Result {
     let (start, rest) = unix_parts(name);
     f.write_str(start)?;
-    // What is no text (control characters, bytes that are not UTF-8) is escaped.
+    // What is not text (control characters, bytes that are not UTF-8) is escaped.
     for chunk in rest.utf8_chunks() {
         for character in chunk.valid().chars() {
             if character.is_control() { write!(f, "{}", character.escape_default())? } else { write!(f, "{character}")? }

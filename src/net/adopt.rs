@@ -68,7 +68,7 @@ pub fn release(handle: Handle) -> Result<RawFd> {
     if !SOCKETS.contains(&socket.kind()) {
         return Err(socket.kind().refused());
     }
-    // Also before the handle is claimed: a server's accepting would only look like another call.
+    // Also before the handle is claimed: a server that accepts would only look like another call.
     may_release(socket)?;
     registry::release(handle, may_release, hand_over)
 }
@@ -96,11 +96,11 @@ fn hand_over(pinned: &Pinned) {
 /// The first descriptor that a service manager passes: SD_LISTEN_FDS_START.
 const FIRST: RawFd = 3;
 
-/// What has been made of the passed descriptors, in their order, in the process that asked: handles, and codes for what is no
+/// What has been made of the passed descriptors, in their order, in the process that asked: handles, and codes for what is not a
 /// socket.
 static TAKEN: Mutex<(u32, Vec<Handle>)> = Mutex::new((0, Vec::new()));
 
-/// Fills `out` with the sockets passed by systemd's protocol (sd_listen_fds(3)), as many as fit. How many there are.
+/// Fills `out` with the sockets passed by systemd's protocol (sd_listen_fds(3)), as many as fit. Returns how many there are.
 pub fn inherited(out: &mut [Handle]) -> Result<usize> {
     let count = passed()?;
     if count == 0 {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 pub fn shutdown(handle: Handle, directions: Directions) -> Result<()> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(WITH_PEER)?;
     if pinned.socket().kind() == Kind::Datagram {
-        // shutdown(2) of an unconnected one fails, and all the same lets its readers go with nothing.
+        // shutdown(2) of an unconnected one fails, but still makes its readers return with nothing.
         system::peer_address(pinned.descriptor())?;
     }
     let how = match directions {
@@ -23,7 +23,7 @@ pub fn shutdown(handle: Handle, directions: Directions) -> Result<()> {
     let mut ended = directions.of(&pinned);
     match system::shutdown(pinned.descriptor(), how) {
         Ok(()) => ended.for_each(|side| side.shut.store(true, Ordering::SeqCst)),
-        // The peer has ended its direction too, so that nothing is left of the connection: doing it twice is no error all the same.
+        // The peer has ended its direction too, so nothing is left of the connection: doing it twice is still not an error.
         Err(Errno::ENOTCONN) if ended.all(|side| side.shut.load(Ordering::SeqCst)) => {}
         Err(errno) => return Err(errno.into()),
     }
@@ -56,11 +56,11 @@ pub fn close_until(handle: Handle, end: i64) -> Result<()> {
     }
 }
 
-/// Milliseconds between looks at what the peer has confirmed, of which nothing tells.
+/// Milliseconds between checks of what the peer has confirmed, which nothing reports.
 pub const LOOK: i64 = 10;
 
-/// Waits for unsent data if SOCK_OPT_LINGER_MS asks for it, but not beyond `most`. close(2) would keep whoever leaves the handle last:
-/// another call, or a worker with all its fibers.
+/// Waits for unsent data if SOCK_OPT_LINGER_MS asks for it, but not beyond `most`. close(2) would block whoever leaves the handle
+/// last: another call, or a worker with all its fibers.
 #[inline(never)]
 pub fn linger(closer: &Pinned, most: i64) {
     let (socket, descriptor) = (closer.socket(), closer.descriptor());
@@ -96,7 +96,7 @@ pub fn abort(handle: Handle) -> Result<()> {
     }
 }
 
-/// Sends FIN, reads and drops until the peer's, and closes, whatever comes.
+/// Sends FIN, reads and drops data until the peer's FIN, and closes in any case.
 pub fn finish(handle: Handle, timeout: i64) -> Result<()> {
     let end = wait::after(clock::now(), timeout);
     let drained = drain(handle, end);
@@ -120,7 +120,7 @@ fn drain(handle: Handle, end: i64) -> Result<()> {
     let mut dropped = [0; 4096];
     let mut late = 0;
     while stream::read_some(&pinned, &mut call, &mut dropped)? > 0 {
-        // What is there by the end is dropped too, but a peer that never lets this call wait must not keep it.
+        // What is there by the end is dropped too, but a peer that never lets this call wait must not keep it going.
         late += usize::from(wait::has_come(end));
         if late > LAST_READS {
             return Err(Error::new(Code::TimedOut));

@@ -34,7 +34,7 @@ pub fn begin(address: &Address, plan: &Plan) -> Result<Begun> {
         Err(Errno::EAGAIN) => return Err(Error::new(Code::AddressNotAvailable).errno(Errno::EAGAIN)),
         Err(errno) => return Err(refused(errno, address)),
     }
-    // On the loopback the handshake is over by now, and having a peer says so for less than poll and SO_ERROR cost.
+    // On the loopback the handshake is over by now, and asking for the peer shows it more cheaply than poll and SO_ERROR.
     if is_loopback(address) && system::peer_address(socket.as_raw_fd()).is_ok() {
         return check_self(socket, address).map(Begun::Connected);
     }
@@ -104,7 +104,7 @@ pub fn peer(socket: &OwnedFd, address: &Address) -> Address {
     }
 }
 
-/// What the kernel has against connecting, or binding, to an address.
+/// Why the kernel refuses to connect, or bind, to an address.
 pub fn refused(errno: Errno, address: &Address) -> Error {
     match (errno, address) {
         (Errno::EINVAL, Address::Ip(SocketAddr::V6(ip))) if ip.ip().is_unicast_link_local() && ip.scope_id() == 0 => {
@@ -118,8 +118,8 @@ fn is_loopback(address: &Address) -> bool {
     matches!(address.unmapped(), Address::Ip(address) if address.ip().is_loopback())
 }
 
-/// Refuses a connection of a socket to itself: TCP makes one where nobody listens at a port of this machine and the kernel picks just
-/// that port as the connection's own.
+/// Refuses a connection of a socket to itself: TCP makes one if nobody listens at a port of this machine and the kernel picks that
+/// very port as the connection's own.
 fn check_self(socket: OwnedFd, address: &Address) -> Result<OwnedFd> {
     let (Address::Ip(local), Address::Ip(peer)) = (system::local_address(socket.as_raw_fd())?, address) else {
         return Ok(socket);
@@ -134,7 +134,7 @@ fn check_self(socket: OwnedFd, address: &Address) -> Result<OwnedFd> {
     Err(Error::with(Code::Refused, "nobody listens there: the socket was connected to itself").errno(Errno::ECONNREFUSED))
 }
 
-/// Milliseconds between looks for a place in the backlog of a unix listener: nothing tells when there is one.
+/// Milliseconds between checks for a place in the backlog of a unix listener: nothing reports when there is one.
 const SHORTEST_PAUSE: i64 = 1;
 const LONGEST_PAUSE: i64 = 50;
 
@@ -147,7 +147,7 @@ pub fn unix(address: &Address, options: &Options, until: i64) -> Result<OwnedFd>
         match system::connect(socket.as_raw_fd(), address) {
             Ok(()) => return Ok(socket),
             Err(Errno::EAGAIN) => {}
-            // It is connected, or it is not: there is no way in between.
+            // It is connected or it is not: it is never in progress.
             Err(Errno::EINTR) if system::peer_address(socket.as_raw_fd()).is_ok() => return Ok(socket),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),

@@ -17,7 +17,7 @@ use crate::sys::{self, Errno, RawFd, option, poll};
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-/// A datagram to `to`, or to the connected peer where that is none.
+/// A datagram to `to`, or to the connected peer if that is None.
 pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
     let family = pinned.socket().family();
@@ -25,7 +25,7 @@ pub fn send_to(handle: Handle, bytes: &[u8], to: &Endpoint) -> Result<usize> {
     sent.map_err(|error| name_receiver(of_family(&pinned, to, error), to))
 }
 
-/// Of an IPv4 receiver the kernel tells an IPv6 socket that is not for both families only that there is no route.
+/// To an IPv6 socket that is not for both families the kernel says of an IPv4 receiver only that there is no route.
 #[cold]
 fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
     let to_v4 = || to.address().is_some_and(|address| family_of(&address.unmapped()) == Family::V4);
@@ -35,7 +35,7 @@ fn of_family(pinned: &Pinned, to: &Endpoint, error: Error) -> Error {
     error
 }
 
-/// With the address that a datagram was for: the handle's own is no news to anybody.
+/// Names the address that a datagram was for: the handle's own would say nothing new.
 #[cold]
 fn name_receiver(error: Error, to: &Endpoint) -> Error {
     match to.address() {
@@ -83,7 +83,7 @@ fn send(pinned: &Pinned, call: &mut Call, attempt: impl Fn(RawFd) -> sys::Result
 fn send_error(pinned: &Pinned, errno: Errno) -> Error {
     match errno {
         Errno::EAFNOSUPPORT => Error::invalid("the address is of a different family than the socket").errno(errno),
-        // An unbound socket takes a port when it first sends: EAGAIN is also the kernel's word for having none left.
+        // An unbound socket takes a port when it first sends: EAGAIN also means that the kernel has none left.
         Errno::EAGAIN if has_no_port(pinned) => listen::no_port().errno(errno),
         errno => pinned.transfer_error(errno),
     }
@@ -102,7 +102,7 @@ fn wait_for_room(pinned: &Pinned, call: &mut Call, pause: &mut i64, error: Error
     }
     let socket = pinned.socket();
     if socket.family() == Some(Family::Unix) && socket::peer_address(pinned.descriptor()).is_err() {
-        // The queue of one of many receivers is full, which poll does not tell: it says that others have room.
+        // The queue of one of many receivers is full, which poll does not report: it says that others have room.
         call.pause(pinned, *pause)?;
         *pause = (*pause * 2).min(LONGEST_PAUSE);
         return Ok(());
@@ -111,7 +111,7 @@ fn wait_for_room(pinned: &Pinned, call: &mut Call, pause: &mut i64, error: Error
 }
 
 thread_local! {
-    /// Bytes that this thread has moved, however empty the datagrams: their number, too, is to let other fibers run.
+    /// Bytes that this thread has moved, with a minimum for each datagram: many empty ones must let other fibers run, too.
     static MOVED: Cell<u64> = const { Cell::new(0) };
 }
 /// As how many bytes a datagram counts at least.
@@ -125,7 +125,7 @@ fn count(pinned: &Pinned, bytes: usize) {
     breathe_between(before, MOVED.get());
 }
 
-/// Sends them in order. How many went: fewer than all only before one that failed, whose error comes if it is the first.
+/// Sends them in order. Returns how many went: fewer than all only if one failed, whose error is returned if it is the first.
 pub fn send_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
     let pinned = registry::pin(handle, Direction::Write)?.expect(&[Kind::Datagram])?;
     let mut call = Call::new();
@@ -144,8 +144,8 @@ pub fn send_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize> {
     Ok(sent)
 }
 
-/// That a datagram was refused is told once, by whichever call comes next. If that call also moved datagrams, the one after
-/// it tells.
+/// That a datagram was refused is reported once, by whichever call comes next. If that call also moved datagrams, the one after it
+/// reports it.
 fn keep_refusal(pinned: &Pinned, error: &Error) {
     if error.errno == Errno::ECONNREFUSED.0 && pinned.socket().family() != Some(Family::Unix) {
         pinned.socket().report_later(Errno::ECONNREFUSED);
@@ -225,8 +225,8 @@ fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -
     }
 }
 
-/// Whether sock_shutdown has ended receiving. The kernel then says EAGAIN as before, but to poll(2) that there is something:
-/// the end, which this tells the pollers has been reported.
+/// Whether sock_shutdown has ended receiving. The kernel then says EAGAIN as before, but poll(2) reports that there is something:
+/// the end. This tells the pollers that the end has been reported.
 fn was_shut(pinned: &Pinned) -> bool {
     let shut = pinned.side().shut.load(Ordering::Relaxed);
     if shut {
@@ -235,7 +235,7 @@ fn was_shut(pinned: &Pinned) -> bool {
     shut
 }
 
-/// The same for whoever has waited, where another process that shares the socket may have done it.
+/// The same after a wait, during which another process that shares the socket may have done it.
 #[cold]
 pub fn is_shut(pinned: &Pinned) -> bool {
     if poll::peer_has_ended(pinned.descriptor()) {
@@ -261,7 +261,7 @@ pub fn note_end(pinned: &Pinned, length: usize) {
     }
 }
 
-/// Whether nothing else comes than the end of sequenced packets, which looks like empty ones.
+/// Whether nothing but the end of sequenced packets comes, which looks like empty ones.
 fn has_ended(pinned: &Pinned) -> bool {
     let descriptor = pinned.descriptor();
     pinned.socket().family() == Some(Family::Unix)
@@ -388,7 +388,7 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
     let bytes = datagrams[..got].iter().map(|datagram| datagram.length()).sum();
     count(&pinned, bytes);
     if datagrams[got - 1].length() == 0 && has_ended(&pinned) {
-        // Of that the kernel makes an empty datagram in each entry that is left.
+        // The kernel turns that into an empty datagram in each entry that is left.
         got -= datagrams[..got].iter().rev().take_while(|datagram| datagram.length() == 0).count();
         if got == 0 {
             pinned.side().ended.store(true, Ordering::Relaxed);

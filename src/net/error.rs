@@ -34,7 +34,7 @@ macro_rules! codes {
             }
         }
 
-        /// Whether the same call can succeed later without anybody mending the request.
+        /// Whether the same call can succeed later without a change to the request.
         pub fn is_temporary(code: i64) -> bool {
             match code {
                 $($number => $temporary,)*

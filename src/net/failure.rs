@@ -1,5 +1,5 @@
-//! The last failure of each thread and of each fiber: its errno and one line of text in a fixed buffer. And how far the last
-//! transfer came that failed.
+//! The last failure of each thread and of each fiber: its errno and one line of text in a fixed buffer. And how far the last failed
+//! transfer came.
 
 use super::address::Text;
 use super::error::{Code, Detail, Error, name};
@@ -63,7 +63,7 @@ impl Failure {
         self.text[0] = 0;
         // It only fails where the text is cut.
         let _ = match subject {
-            // What loops of sock_try_ calls meet all the time does without the formatter.
+            // What loops of sock_try_ calls meet all the time is written without the formatter.
             None if error.would_block() && matches!(error.detail, Detail::None) => {
                 self.write_str(operation).and_then(|()| self.write_str(WOULD_BLOCK))
             }
@@ -121,13 +121,13 @@ pub fn record_for_handle(operation: &str, handle: Handle, error: &Error) {
     }
 }
 
-/// The name of the code that stands in place of a handle, where a program did not look whether it got one: there lies the cause.
+/// The name of the code that stands in place of a handle, if a program did not check whether it got one: that is the cause.
 fn passed_on(handle: Handle) -> Option<&'static str> {
     let code = name(handle);
     if handle < 0 && code != name(i64::MIN) { code.to_str().ok() } else { None }
 }
 
-/// What a transfer that has failed, and has just been recorded, did move.
+/// How much the failed transfer that has just been recorded had moved.
 pub fn record_count(count: usize) {
     change(|last| last.count = count);
 }

@@ -1,4 +1,4 @@
-//! Who is to be woken on one worker: a lock-free stack of numbers that any thread may push to, and any signal handler.
+//! Which fibers to wake on one worker: a lock-free stack of numbers that any thread, and any signal handler, may push to.
 //!
 //! The owner takes them all at once. A number that is already in it is not pushed again: the owner has yet to look.
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 pub struct Inbox {
     /// The number pushed last, plus one; 0: empty.
     head: AtomicU32,
-    /// The owner is about to sleep, or does: whoever pushes has to wake it.
+    /// The owner sleeps or is about to: whoever pushes has to wake it.
     asleep: AtomicBool,
     nodes: [OnceLock<Box<[Node]>>; CHUNKS],
 }
@@ -33,7 +33,7 @@ impl Inbox {
         Inbox { head: AtomicU32::new(0), asleep: AtomicBool::new(false), nodes: [const { OnceLock::new() }; CHUNKS] }
     }
 
-    /// Makes room for a number, of those that are used in their order. False where there is no memory.
+    /// Makes room for a number; numbers are used in their order. False if there is no memory.
     pub fn reserve(&self, number: u32) -> bool {
         let (chunk, _) = place(number);
         let Some(chunk) = self.nodes.get(chunk) else { return false };
@@ -55,7 +55,8 @@ impl Inbox {
         self.nodes.get(chunk)?.get()?.get(at as usize)
     }
 
-    /// Pushes a number. Whether the owner sleeps and is to be woken, which is said to one of all who push. Async-signal-safe.
+    /// Pushes a number. Returns whether the owner sleeps and must be woken, which only one of all who push is told.
+    /// Async-signal-safe.
     pub fn push(&self, number: u32) -> bool {
         let Some(node) = self.node(number) else { return false };
         // A swap in any case: the owner's swap in `take` then sees everything that was done before this call.
@@ -175,7 +176,7 @@ mod interleavings {
     use loom::sync::{Arc, Notify};
     use loom::thread;
 
-    /// Every interleaving of up to two switches away from a thread that could go on: without that limit it takes hours.
+    /// Every interleaving with at most two preemptions: without that limit it takes hours.
     fn model(run: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(2);

@@ -38,7 +38,7 @@ pub fn bind_local<T>(target: &Target, options: &Options, bind: impl Fn(&Address)
     }
 }
 
-/// The addresses that a target to bind to stands for. IPv6's every address, for one socket, is IPv4's too.
+/// The addresses that a target to bind to stands for. IPv6's wildcard address, on one socket, is IPv4's too.
 fn local_addresses(target: &Target, options: &Options) -> Result<Vec<Address>> {
     if !matches!(target.host, Host::Unix(_)) {
         if options.unix_mode != 0 || options.unix_replace != 0 {
@@ -87,7 +87,7 @@ pub fn bind_first<T>(addresses: &[Address], bind: impl Fn(&Address) -> Result<T>
     Err(first_error.unwrap_or(Error::new(Code::NoHost)))
 }
 
-/// bind(2) to an IP address. Of no port in particular the kernel says that it is in use when none is left.
+/// bind(2) to an IP address. If no particular port was asked for and none is left, the kernel says that the address is in use.
 pub fn bind_ip(descriptor: RawFd, address: &Address) -> Result<()> {
     system::bind(descriptor, address).map_err(|errno| match errno {
         Errno::EADDRINUSE if address.port() == Some(0) => no_port().errno(errno),
@@ -126,7 +126,7 @@ fn prepare(address: &Address, protocol: i32, options: &Options) -> Result<OwnedF
     Ok(socket)
 }
 
-/// Whether a socket for IPv6 takes IPv4 too: where it is for every address and nobody said otherwise.
+/// Whether a socket for IPv6 takes IPv4 too: if it is for every address and the options do not say otherwise.
 pub fn choose_families(socket: &OwnedFd, address: &Address, options: &Options) -> Result<()> {
     let Address::Ip(address @ SocketAddr::V6(_)) = address else {
         return Ok(());
@@ -159,7 +159,7 @@ pub fn accept(handle: Handle) -> Result<Handle> {
         pinned.socket().check_unserved()?;
         match attempt(&pinned) {
             Attempt::Accepted(connection) => {
-                // A fiber that connections never let wait must not keep the others waiting.
+                // A fiber that never has to wait for a connection must not keep the others waiting.
                 worker::breathe();
                 return Ok(connection);
             }
@@ -167,7 +167,7 @@ pub fn accept(handle: Handle) -> Result<Handle> {
             Attempt::Lost(_) if lost < MOST_LOST => lost += 1,
             Attempt::Lost(errno) => return Err(errno.into()),
             Attempt::Exhausted(errno) => {
-                // Descriptors come back when others close theirs: nothing tells when, so look now and then.
+                // Descriptors come back when others close theirs: nothing reports when, so check now and then.
                 if pause == 1 {
                     log::out_of_descriptors(errno);
                 }
@@ -182,11 +182,11 @@ pub fn accept(handle: Handle) -> Result<Handle> {
     }
 }
 
-/// How many dead connections in a row one call passes over: what never ends is not about connections, but say a filter that
-/// forbids the system call.
+/// How many dead connections in a row one call passes over: if they never end, the cause is not the connections but, for example, a
+/// filter that forbids the system call.
 pub const MOST_LOST: u32 = 1000;
 
-/// Milliseconds between looks for a free descriptor.
+/// Milliseconds between checks for a free descriptor.
 pub const LONGEST_PAUSE: i64 = 100;
 
 /// The next connection, if there is one.
@@ -205,7 +205,7 @@ pub fn try_accept(handle: Handle) -> Result<Handle> {
     }
 }
 
-/// What one try to accept comes to.
+/// The outcome of one attempt to accept.
 pub enum Attempt {
     Accepted(Handle),
     /// Nobody is there.

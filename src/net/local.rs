@@ -18,7 +18,7 @@ use crate::sys::{AsRawFd, Errno, OwnedFd, RawFd, clock, file, process};
 /// and this is still the process that made it: a forked child may close its copy without harm.
 pub struct BoundPath {
     name: UnixName,
-    /// Where that is whatever directory the process is in, if the name does not say so itself.
+    /// The same as an absolute path, for when the process changes its directory; empty if the name is absolute.
     absolute: Vec<u8>,
     file: file::Identity,
     process: u32,
@@ -90,7 +90,7 @@ pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Optio
     let path = name.as_bytes();
     let status = file::status(path)?;
     let is_relative = !path.starts_with(b"/");
-    // Where the directory has no name, the relative path has to do.
+    // If the directory has no name, the relative path has to do.
     let absolute = if is_relative { file::absolute(path).unwrap_or_default() } else { Vec::new() };
     let bound = boxed(BoundPath { name, absolute, file: status.identity, process: process::id() })?;
     if wanted != 0 && status.mode != wanted {
@@ -101,7 +101,7 @@ pub fn bind(socket: &OwnedFd, name: UnixName, options: &Options) -> Result<Optio
 
 /// How long others may hold the lock of the directory that the path is in.
 const PATIENCE: i64 = 5000;
-/// How often somebody who does not lock may come between.
+/// How often a process that does not lock may come in between.
 const ATTEMPTS: usize = 100;
 
 /// Binds to a path that exists, if nobody answers there. Unlinking is done under a lock: of any number of processes that find a
@@ -137,8 +137,8 @@ enum Occupant {
     InUse,
 }
 
-/// Who is at a path. A datagram socket asks, for whatever its kind the answer disturbs nobody: a live stream is the wrong type
-/// for it (EPROTOTYPE), even before it listens, and only what no process holds refuses.
+/// Who is at a path. A datagram socket asks, because that disturbs nobody, whatever is there: a live stream is the wrong type for
+/// it (EPROTOTYPE), even before it listens, and only a socket that no process holds refuses.
 fn occupant(name: UnixName) -> Result<Occupant> {
     match file::status(name.as_bytes()) {
         Ok(status) if status.is_socket => {}
@@ -172,7 +172,7 @@ fn lock_directory(path: &[u8]) -> Result<OwnedFd> {
 
 /// A handle is closing: its path is unlinked.
 pub fn leave_path(pinned: &Pinned) {
-    // In a forked child the path is not its to unlink, and a thread of the parent may have had the lock at the fork.
+    // A forked child must not unlink the path, and a thread of the parent may have had the lock at the fork.
     if pinned.socket().family() == Some(Family::Unix) && !pinned.is_inherited() {
         let bound = pinned.socket().details().bound.take();
         drop(bound);
@@ -238,7 +238,7 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
     }
 }
 
-/// What is there, and the descriptors that came with it; how many of those `count` says, also where something was cut.
+/// What is there, and the descriptors that came with it; `count` says how many of those, even if something was cut.
 pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawFd], count: &mut usize) -> Result<usize> {
     if buffer.is_empty() && is_unix_stream(handle)? {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! Locking. A panic while a lock was held is a bug that has been reported where it happened; the data is still whole.
+//! Locking. A panic while a lock was held is a bug that has been reported where it happened; the data is still consistent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult};
 

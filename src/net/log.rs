@@ -1,4 +1,4 @@
-//! Messages for a logger that the host program sets; without one nothing is made and nothing is said.
+//! Messages for a logger that the host program sets; without one no message is even made.
 
 use super::error::{Error, Fallible, Result};
 use super::failure;
@@ -42,7 +42,7 @@ pub fn enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
 
-/// Hands a message to the logger, holding no lock, so that the logger may use the library. What that brings about is not logged.
+/// Hands a message to the logger, holding no lock, so that the logger may use the library. What fails inside it is not logged.
 /// Without the memory for it there is no message.
 pub fn say(level: Level, message: Arguments) {
     if !enabled() || failure::set_logging(true) {

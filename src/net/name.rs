@@ -209,7 +209,7 @@ enum Number {
     Plain(u32),
     LeadingZero,
     TooLarge,
-    /// There is something else than digits, or nothing.
+    /// There is something other than digits, or nothing.
     None,
 }
 
@@ -286,7 +286,7 @@ pub fn carries_port(text: &[u8]) -> bool {
     alone && !port.is_empty() && port.iter().all(u8::is_ascii_digit)
 }
 
-/// An IPv6 literal with an optional `%scope`; None if it is none.
+/// An IPv6 literal with an optional `%scope`; None if it is not one.
 fn parse_ipv6(text: &[u8]) -> Result<Option<(Ipv6Addr, u32)>> {
     let (address, scope) = match text.iter().position(|byte| *byte == b'%') {
         Some(percent) => (&text[..percent], Some(&text[percent + 1..])),
@@ -319,7 +319,7 @@ fn parse_scope(text: &[u8]) -> Result<u32> {
     interface_number(name, refuse)
 }
 
-/// The number of a network interface. Asking for it takes a descriptor: where that is what lacks, it is not said that there is no
+/// The number of a network interface. Asking for it takes a descriptor: if there is none, the error does not say that there is no
 /// such interface.
 pub fn interface_number(name: &CStr, unknown: impl FnOnce() -> Error) -> Result<u32> {
     interface_index(name).map_err(|errno| match Error::from(errno) {

@@ -1,4 +1,4 @@
-//! The options of opening, listening and binding: which mean something where, and how they reach a socket.
+//! The options of opening, listening and binding: which apply where, and how they are set on a socket.
 
 use super::error::{Code, Error, Result};
 use super::name::{Host, Protocol, Request, Target, carries_port};
@@ -54,7 +54,7 @@ pub const IPV4: i32 = 4;
 pub const IPV6: i32 = 6;
 
 impl Options<'_> {
-    /// Refuses values out of range, and fields that mean nothing to the call.
+    /// Refuses values out of range, and fields that do not apply to the call.
     pub fn check(&self, purpose: Use) -> Result<()> {
         use Use::*;
         if *self == Options::default() {
@@ -198,7 +198,7 @@ impl Options<'_> {
         Ok(())
     }
 
-    /// What concerns TCP connections and, because the kernel hands it on, listeners.
+    /// What concerns TCP connections and, because accepted sockets inherit it, listeners.
     pub fn configure_tcp(&self, socket: RawFd) -> Result<()> {
         if self.nodelay >= 0 {
             option::set(socket, option::NODELAY, 1)?;
@@ -218,11 +218,11 @@ fn device_error(device: &CStr, errno: Errno) -> Error {
     Error::text(code, format_args!("device {}", device.to_bytes().escape_ascii())).errno(errno)
 }
 
-/// What a listener's connections get besides what the kernel hands on by itself.
+/// What a listener's connections get besides what they inherit in the kernel.
 #[derive(Clone, Copy)]
 pub struct Inherited {
     pub io_timeout: i64,
-    /// Streams, but of an adopted listener for sequenced packets.
+    /// Streams, unless the listener was adopted and is for sequenced packets.
     pub kind: Kind,
 }
 

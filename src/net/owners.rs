@@ -1,4 +1,4 @@
-//! Which slot has a descriptor. For each number the slot is noted that last had it; whether it still has, the slot tells.
+//! Which slot has a descriptor. For each number, the slot that last had it is noted; whether it still does, the slot knows.
 
 use crate::sys::RawFd;
 use crate::sys::memory::boxed_array;
@@ -15,7 +15,7 @@ static NOTES: [OnceLock<Box<[AtomicU64; PAGE]>>; PAGES] = [const { OnceLock::new
 /// the same slot again.
 pub struct Note(Option<&'static AtomicU64>);
 
-/// The note for a number. Where there is no memory for it, nothing will be noted.
+/// The note for a number. If there is no memory for it, nothing will be noted.
 pub fn note(descriptor: RawFd) -> Note {
     Note(usize::try_from(descriptor).ok().and_then(|number| {
         let page = NOTES.get(number / PAGE)?;
@@ -55,7 +55,7 @@ fn next(before: u64, index: u32) -> u64 {
 mod tests {
     use super::*;
 
-    /// The slot that had a number last is the first to be used again, so that both who adopt it may mean to note that one.
+    /// The slot that had a number last is the first to be used again, so two that adopt the number may both mean to note that slot.
     #[test]
     fn of_two_changes_one_succeeds_though_the_slot_is_the_same() {
         let note = note(PAGE as RawFd * PAGES as RawFd - 1);

@@ -1,13 +1,13 @@
 //! Whether the next call in a direction tries first, or waits first.
 //!
-//! A try that finds nothing is a system call for nothing: where tries lately found nothing, calls wait first. Now and then one
-//! tries all the same, the more rarely the longer that finds nothing, and the first that finds something ends the waiting.
+//! A try that finds nothing wastes a system call: if recent tries found nothing, calls wait first. Now and then one tries all the
+//! same, the more rarely the longer nothing is found, and the first that finds something ends the waiting.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The tries in a row that found nothing, above how many calls are to wait first before the next try.
+/// In the high bits the tries in a row that found nothing, in the low bits how many calls are to wait first before the next try.
 ///
-/// Calls that go on at once may overwrite each other's news: that costs a system call, nothing else.
+/// Concurrent calls may overwrite each other's updates: that costs a system call, nothing else.
 pub struct Patience(AtomicU8);
 
 const ONE_MISS: u8 = 1 << 5;

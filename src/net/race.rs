@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 const DELAY: i64 = 250;
 const SHORTEST_DELAY: i64 = 10;
 const LONGEST_DELAY: i64 = 2000;
-/// How many attempts are under way at once. Where there are more addresses, the oldest attempt makes room.
+/// How many attempts are under way at once. If there are more addresses, the oldest attempt makes room.
 const MOST: usize = 24;
 
 pub fn open(request: Request, options: &Options) -> Result<Handle> {
@@ -98,7 +98,7 @@ pub fn wanted_family(target: &Target, options: &Options, local: Option<&Target>)
     Ok(Some(local))
 }
 
-/// What sock_get_info tells of an open.
+/// What sock_get_info reports about an open.
 struct Times {
     started: i64,
     resolved: i64,
@@ -155,8 +155,8 @@ fn is_wanted(address: &Address, family: Option<Family>) -> bool {
     family.is_none_or(|family| family == family_of(address))
 }
 
-/// RFC 8305, section 4: the families take turns, beginning with the first address's, and otherwise keep the resolver's order. What is
-/// there twice is tried once.
+/// RFC 8305, section 4: the families take turns, beginning with the first address's, and otherwise keep the resolver's order.
+/// Duplicates are tried once.
 fn in_order(addresses: Vec<Address>) -> Result<Vec<Address>> {
     if addresses.len() < 2 {
         return Ok(addresses);
@@ -194,7 +194,7 @@ struct Failure<'a> {
     milliseconds: i64,
 }
 
-/// How a race ends that nobody wins.
+/// How a race ends if nobody wins.
 enum End {
     /// Time is up.
     TimedOut,
@@ -320,7 +320,7 @@ impl<'a> Race<'a> {
         Ok(())
     }
 
-    /// What a call says that nobody won. A single literal is already named as the target.
+    /// The error of a call if nobody won. A single literal is already named as the target.
     fn verdict(&self, end: End, started: i64, literal: bool) -> Error {
         let now = clock::now();
         let elapsed = milliseconds(now - started);
@@ -337,8 +337,8 @@ impl<'a> Race<'a> {
     }
 }
 
-/// Which of several failures tells most; of equals the first. An answer of the peer beats silence on the way to it, that beats
-/// what this machine lacks or forbids, and last comes that there is no way at all.
+/// Which of several failures says most; of equals the first. An answer from the peer beats silence on the way to it, silence beats
+/// what this machine lacks or forbids, and last comes that there is no route at all.
 fn rank(code: Code) -> u32 {
     match code {
         Code::Refused | Code::Reset => 0,

@@ -5,7 +5,7 @@ use crate::sys::memory;
 
 /// How much is asked of the kernel at once.
 const CHUNK: usize = 8192;
-/// A buffer that a long line made larger than this goes back when it is empty.
+/// A buffer that a long line made larger than this is freed when it is empty.
 const KEEP: usize = 65536;
 
 #[derive(Default)]

@@ -68,7 +68,7 @@ pub fn adopt(descriptor: RawFd, kind: Kind, timeout: i64, prepare: impl FnOnce(&
     if !note.change(noted, slot.index) {
         slot.socket.close();
         slots::give_back(slot);
-        return Err(TAKEN); // by who adopted it at the same time
+        return Err(TAKEN); // by another that adopted it at the same time
     }
     Ok(open(slot, timeout, prepare))
 }
@@ -115,14 +115,14 @@ pub fn look(handle: Handle) -> Option<(&'static Socket, &'static [Side; 2])> {
     slot.sides[0].gate.is_open(tag).then_some((&slot.socket, &slot.sides))
 }
 
-/// The sides of the handle that a worker registered, if it still lives. If it dies meanwhile a stranger is told of something: it
-/// looks and finds nothing.
+/// The sides of the handle that a worker registered, if it still lives. If it dies meanwhile, another handle is woken in its place:
+/// it looks and finds nothing.
 pub fn sides_of(handle: Handle) -> Option<&'static [Side; 2]> {
     let (slot, tag) = named(handle)?;
     slot.sides[0].gate.is_of(tag).then_some(&slot.sides)
 }
 
-/// A worker is about to tell a handle's waiters of something, and they to look at it.
+/// A worker is about to wake a handle's waiters, which will then look at it.
 #[inline]
 pub fn fetch_ahead(handle: Handle) {
     if let Some((slot, _)) = named(handle) {
@@ -130,8 +130,8 @@ pub fn fetch_ahead(handle: Handle) {
     }
 }
 
-/// A worker ends: its fibers, which are no more, leave the lists that they have stayed on, and the sockets that are registered
-/// with it find another worker, where fibers wait for them.
+/// A worker ends: its fibers, which are gone, leave the lists that they have stayed on, and the sockets that are registered with it
+/// get another worker, if fibers wait for them.
 pub fn unregister_all(reactor: &Shared<Reactor>) {
     for slot in slots::all() {
         let registered = slot.socket.unregister(reactor);
@@ -254,7 +254,7 @@ impl Pinned {
 }
 
 impl Pinned {
-    /// Leaves the handle: what dropping does, written out where a call's usual way ends.
+    /// Leaves the handle: what dropping does, spelled out for the usual end of a call.
     #[inline(always)]
     pub fn leave(self) {
         std::mem::ManuallyDrop::new(self).go();
@@ -320,8 +320,8 @@ pub fn close(handle: Handle, last_words: impl FnOnce(&Pinned)) -> Result<()> {
     Ok(())
 }
 
-/// Ends a handle that no call is in, if `may` agrees, and leaves its descriptor open. `last_words` runs as for [`close`]. Who
-/// calls this has not entered the handle: of two at once, one succeeds.
+/// Ends a handle that no call is in, if `may` agrees, and leaves its descriptor open. `last_words` runs as for [`close`]. The
+/// caller has not entered the handle: of two at once, one succeeds.
 pub fn release(handle: Handle, may: impl FnOnce(&Socket) -> Result<()>, last_words: impl FnOnce(&Pinned)) -> Result<RawFd> {
     let (slot, tag) = find(handle)?;
     let reading = claim(slot, tag, Direction::Read)?;

@@ -24,7 +24,7 @@ const ROUNDS: usize = 16;
 const PORTION: u64 = 1 << 30;
 
 /// Whether an error means that the kernel cannot do it this way: not for these descriptors, not in this kernel, not permitted, not
-/// so far behind the end of a file.
+/// so far beyond the end of a file.
 fn cannot(errno: Errno) -> bool {
     matches!(errno, Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM | Errno::ESPIPE | Errno::EOVERFLOW)
 }
@@ -44,7 +44,7 @@ pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<
     }
     let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
     pinned.socket().check_fatal()?;
-    // No file goes on behind the largest offset, and the kernel takes none that would.
+    // No file goes beyond the largest offset, and the kernel refuses a size that would.
     let most = offset.map_or(u64::MAX, |offset| i64::MAX as u64 - offset as u64);
     let connection = pinned.descriptor();
     let mut sending = Sending { pinned: &pinned, call, file, connection, offset, left: size.unwrap_or(most), done: 0 };
@@ -99,7 +99,7 @@ impl Sending<'_> {
         self.left -= length as u64;
     }
 
-    /// Fails if nothing more can be sent. Where the socket `woke` the call with something else it would go on doing so.
+    /// Fails if nothing more can be sent. If the socket `woke` the call with something else, it would go on doing so.
     fn check_connection(&mut self, woke: bool) -> Result<()> {
         system::send(self.pinned.descriptor(), &[]).map_err(|errno| self.pinned.transfer_error(errno))?;
         if woke {
@@ -110,12 +110,12 @@ impl Sending<'_> {
 
     /// What sendfile cannot take: pipes, sockets, terminals.
     fn copy(&mut self) -> Result<()> {
-        // Found out before waiting for something to come.
+        // Checked before waiting for something to come.
         if let (Some(offset), Err(Errno::ESPIPE)) = (self.offset, transfer::read(self.file, self.offset, &mut [])) {
             if offset > 0 {
                 return Err(Error::invalid("the file cannot be read at an offset").errno(Errno::ESPIPE));
             }
-            // What has no positions is at its beginning wherever it stands.
+            // What has no positions is always at its beginning.
             self.offset = None;
         }
         let mut buffer = buffer()?;
@@ -169,7 +169,7 @@ fn not_open() -> Error {
     Error::invalid("the file is not open for reading").errno(Errno::EBADF)
 }
 
-/// Passes everything on that two streams receive, each to the other, until both have ended. How many bytes that were.
+/// Passes on everything that two streams receive, each to the other, until both have ended. Returns how many bytes.
 pub fn relay(one: Handle, other: Handle) -> Result<u64> {
     if one == other {
         registry::pin(one, Direction::Read)?.expect(&[Kind::Stream])?;
@@ -286,7 +286,7 @@ impl<'a> Flow<'a> {
         self.from.socket().buffered() + self.buffer.as_ref().map_or(0, Buffer::held)
     }
 
-    /// Moves what can be moved without waiting. Fails where the source did, when all that came before it has been passed on.
+    /// Moves what can be moved without waiting. Fails if the source did, once all that came before it has been passed on.
     fn advance(&mut self, quiet: &NoPipeSignal) -> Result<()> {
         if self.needs == Needs::Nothing {
             return Ok(());
@@ -297,7 +297,7 @@ impl<'a> Flow<'a> {
             } else if let Some(end) = self.end.take() {
                 self.needs = Needs::Nothing;
                 end?;
-                // Where the other side is gone already there is nobody to be told.
+                // If the other side is gone already, there is nobody to tell.
                 if system::shutdown(self.to.descriptor(), Shutdown::Write).is_ok() {
                     self.to.side().shut.store(true, Ordering::SeqCst);
                 }

@@ -20,9 +20,9 @@ use std::ffi::{CStr, CString};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 
-/// How many lookups run at once, those included that hang and that nobody waits for any more.
+/// How many lookups run at once, including those that hang and that nobody waits for any more.
 const MOST: usize = 128;
-/// Where so many hang for so long, there is no use in waiting for one of them to end.
+/// If so many hang for so long, there is no use in waiting for one of them to end.
 const PATIENCE_MS: i64 = 30_000;
 /// For the resolver and the modules that nsswitch.conf names; only what they touch becomes memory.
 const STACK: usize = 256 * 1024;
@@ -138,8 +138,8 @@ impl Lookups {
     }
 }
 
-/// A fork amid a lookup leaves the child the stack of a thread that it does not have, for the C library to use again, and with it
-/// the open socket of that thread's resolver: parent and child would take each other's answers. What is larger is not taken from there.
+/// A fork during a lookup leaves the child the stack of a thread that it does not have, which the C library would reuse, and with
+/// it the open socket of that thread's resolver: parent and child would take each other's answers. A larger stack cannot reuse it.
 fn stack_size() -> usize {
     STACK + PAGE * (process::generation() as usize).min(STACK / PAGE)
 }

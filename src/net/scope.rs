@@ -69,7 +69,7 @@ impl Scope {
         }
         let fresh = Waker::fresh()?;
         let waker = self.waker.get_or_init(|| fresh);
-        // Whoever cancels before it can see the waker is seen by the look at the flag that comes next.
+        // A cancel that comes too early to see the waker is seen by the look at the flag that comes next.
         fence(Ordering::SeqCst);
         Ok(waker)
     }

@@ -76,7 +76,7 @@ pub struct Socket {
     unreported: AtomicI32,
     /// Whether datagrams arrive joined (`joined.rs`).
     pub arrival: AtomicU8,
-    /// How long a call looks again and again before it sleeps.
+    /// How long a call polls in a loop before it sleeps.
     pub spin_us: AtomicI64,
     /// Bytes in the read-ahead, for those who only want to know.
     buffered: AtomicUsize,
@@ -135,7 +135,8 @@ impl Socket {
         }
     }
 
-    /// Begins anew, for another handle. Every field is named, so that the compiler tells of one that keeps what the last handle left.
+    /// Begins anew, for another handle. Every field is named, so that the compiler reports one that would keep what the last handle
+    /// left.
     pub fn open(&self, opened: RawFd, of_kind: Kind) {
         let Socket {
             descriptor,
@@ -197,7 +198,7 @@ impl Socket {
         let details = std::mem::take(&mut *self.details());
         let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
         if let Some(reactor) = details.reactor {
-            // Closing alone would not do where the open file lives on in another descriptor.
+            // Closing alone would not be enough if the open file lives on in another descriptor.
             reactor.forget(descriptor);
         }
         descriptor
@@ -276,7 +277,7 @@ impl Socket {
         result
     }
 
-    /// Tells, also the pollers, how many bytes are inside the library.
+    /// Notes how many bytes are inside the library, for the pollers too.
     pub fn set_buffered(&self, details: &Details, length: usize) {
         self.buffered.store(length, Ordering::Relaxed);
         if length > 0 && self.watched.load(Ordering::Relaxed) != 0 {
@@ -284,7 +285,7 @@ impl Socket {
         }
     }
 
-    /// Fails where a server has the listener: nobody else may accept on it then, nor take it away.
+    /// Fails if a server has the listener: nobody else may accept on it then, nor take it away.
     pub fn check_unserved(&self) -> Result<()> {
         match self.serving.load(Ordering::Relaxed) {
             true => Err(Error::with(Code::Busy, "a server is using the listener")),
@@ -329,7 +330,7 @@ impl Socket {
         }
     }
 
-    /// Keeps an error for the next call, where this one has moved something.
+    /// Keeps an error for the next call, if this one has moved something.
     pub fn report_later(&self, errno: Errno) {
         self.unreported.store(errno.0, Ordering::Relaxed);
     }
@@ -383,19 +384,19 @@ impl Pinned {
     pub fn received(&self, bytes: usize) -> Result<usize> {
         if bytes == 0 {
             self.check_end()?;
-            // Behind a last line without an end, which comes first, the end is for the next call to tell.
+            // After a last line without an end, which comes first, the next call reports the end.
             self.side().ended.store(self.socket().buffered() == 0, Ordering::Relaxed);
         }
         self.count(bytes);
         Ok(bytes)
     }
 
-    /// Makes sure that what the kernel told for an end of the stream is one. The kernel reports a reset once, to one call: where a writer
-    /// has got it, readers see what looks like a clean end.
+    /// Makes sure that what the kernel reported as the end of the stream is one. The kernel reports a reset once, to one call: if a
+    /// writer has got it, readers see what looks like a clean end.
     #[cold]
     pub fn check_end(&self) -> Result<()> {
         let (socket, [_, writing]) = (self.socket(), self.sides());
-        // A writer that has left has noted a reset, for it does so before it gives its turn back: so this is asked in this order.
+        // A writer that has left has noted the reset, because it does so before it gives its turn back: hence this order.
         let has_writer = writing.gate.is_taken();
         socket.check_fatal()?;
         // One that is inside may be about to. TCP knows: while nobody here has ended the writing direction, nothing but a reset

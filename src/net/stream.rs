@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 
 /// What is there, at most `buffer`; 0 at the end of the stream.
 ///
-/// The way of most reads is written out: nobody else reads, nothing is read ahead, and there is data. All others take turns.
+/// The path of most reads is spelled out: nobody else reads, nothing is read ahead, and there is data. All others take turns.
 #[inline]
 pub fn read(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     if buffer.is_empty() {
@@ -66,7 +66,7 @@ fn read_pinned(pinned: Pinned, mut call: Call, buffer: &mut [u8]) -> Result<usiz
     }
 }
 
-/// Goes on where the first try failed with `errno`.
+/// Goes on after the first try has failed with `errno`.
 #[inline(never)]
 fn read_after(pinned: Pinned, buffer: &mut [u8], errno: Errno) -> Result<usize> {
     if errno != Errno::EAGAIN {
@@ -124,7 +124,7 @@ fn receive(
     receive_when_ready(pinned, call, &size, &mut receive)
 }
 
-/// The slow way is there once, whatever receives.
+/// The slow path is there once, whatever receives.
 #[inline(never)]
 fn receive_when_ready(pinned: &Pinned, call: &mut Call, size: &dyn Fn() -> usize, receive: &mut Receive) -> Result<usize> {
     if worker::in_fiber() {
@@ -247,10 +247,10 @@ fn line_too_long(limit: usize) -> Error {
     Error::text(Code::TooLong, format_args!("the line is longer than {limit} bytes"))
 }
 
-/// Milliseconds between looks at a stream that is readable and has nothing to look at.
+/// Milliseconds between looks at a stream that is readable and has nothing to peek at.
 const LONGEST_PAUSE: i64 = 32;
 
-/// Like [`read`], and leaves it there.
+/// Like [`read`], but leaves the bytes there.
 pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     let mut call = Call::new();
     if buffer.is_empty() {
@@ -271,7 +271,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
                     Ok(0) => return pinned.check_end().map(|()| 0),
                     Ok(length) => return Ok(length),
                     Err(Errno::EAGAIN) => {
-                        // A byte out of band makes a unix stream readable, and stays where it is: what follows it, nothing tells.
+                        // A byte out of band makes a unix stream readable, and stays where it is: nothing reports what follows it.
                         if pause > 0 {
                             call.pause(&pinned, pause)?;
                         }
@@ -290,7 +290,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
 /// What is there, into several buffers.
 pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
     let mut call = Call::new();
-    // Asked for nothing, as by a thousand empty parts in front, the kernel would seem to tell the end of the stream.
+    // Asked for nothing, as by a thousand empty parts in front, the kernel would seem to report the end of the stream.
     let Some(first) = parts.iter().position(|part| !part.is_empty()) else {
         return nothing(handle, Direction::Read);
     };
@@ -351,7 +351,7 @@ fn try_read_pinned(pinned: Pinned, buffer: &mut [u8]) -> Result<usize> {
 
 /// All of `bytes`.
 ///
-/// The way of most writes is written out: nobody else writes, and everything fits. All others take turns.
+/// The path of most writes is spelled out: nobody else writes, and everything fits. All others take turns.
 #[inline]
 pub fn write(handle: Handle, bytes: &[u8]) -> Result<usize> {
     let Some(pinned) = registry::pin_alone(handle, Direction::Write) else {
@@ -394,7 +394,7 @@ fn write_pinned(pinned: Pinned, mut call: Call, bytes: &[u8]) -> Result<usize> {
     }
 }
 
-/// Goes on where the first try sent a part or failed.
+/// Goes on after the first try has sent a part or failed.
 #[inline(never)]
 fn write_after(pinned: Pinned, bytes: &[u8], begun: crate::sys::Result<usize>) -> Result<usize> {
     let mut call = Call::new();

@@ -16,7 +16,7 @@ use std::ffi::CStr;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 
-/// A socket connected to the first of the peer's addresses that the kernel has a way to.
+/// A socket connected to the first of the peer's addresses that the kernel has a route to.
 pub fn open(request: Request, options: &Options) -> Result<Handle> {
     options.check(Use::UdpOpen)?;
     let target = request.parse(Protocol::Udp)?;
@@ -31,7 +31,7 @@ pub fn open(request: Request, options: &Options) -> Result<Handle> {
     let family = race::wanted_family(&target, options, local.as_ref())?;
     let mut addresses = race::candidates(&target, family, started, options.end(started))?;
     if target.host == Host::Default {
-        // Nothing tells whether anybody is there: the address that also reaches who listens on every one comes first.
+        // Nothing shows whether anybody is there: the address that also reaches those who listen on every one comes first.
         addresses.sort_unstable_by_key(|address| family_of(address) != Family::V4);
     }
     let resolved = clock::now();
@@ -160,7 +160,7 @@ fn no_device(device: &CStr) -> Error {
     Error::text(Code::InvalidArgument, format_args!("no such device: {}", name[..name.len().min(64)].escape_ascii()))
 }
 
-/// Whether it is an IPv6 socket that has no way to IPv4: by its option, or by its own address.
+/// Whether it is an IPv6 socket that cannot reach IPv4: by its option, or by its own address.
 pub fn is_only_v6(pinned: &Pinned) -> bool {
     if pinned.socket().family() != Some(Family::V6) {
         return false;

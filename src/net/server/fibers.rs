@@ -118,7 +118,7 @@ impl Server {
         self.acceptors_left(1);
     }
 
-    /// Nobody will come for the connections that others have laid here.
+    /// Nobody will fetch the connections that others have left here.
     fn close_mailbox(&self, mailbox: &Mailbox) {
         let arrived = {
             let mut arrivals = lock(&mailbox.arrivals);
@@ -144,7 +144,7 @@ struct Acceptor {
     quota: Cell<u32>,
     /// How many connections in a row have died before they were accepted.
     lost: Cell<u32>,
-    /// Connections that no fiber could be had for yet.
+    /// Connections for which no fiber could be made yet.
     waiting: RefCell<VecDeque<Handle>>,
 }
 

@@ -1,6 +1,6 @@
 //! Servers: a handler, written as straight-line blocking calls, runs once for each connection of a listener.
 //!
-//! What both models share is here: who is running, the limits, the counts, stopping, and the end of a connection. How
+//! What both models share is here: what is running, the limits, the counts, stopping, and the end of a connection. How
 //! connections are accepted and what their handlers run on is in `threads.rs` and `fibers.rs`.
 
 mod fibers;
@@ -69,7 +69,7 @@ pub struct Server {
     listener: Handle,
     /// The number of this server among all: its handlers' scopes carry it.
     number: u64,
-    /// A server runs in the process that made it; in a forked child it is none.
+    /// A server runs in the process that made it; a forked child has none.
     generation: u32,
     /// One for each thread that accepts.
     acceptors: OnceLock<Vec<Shared<Scope>>>,
@@ -158,7 +158,7 @@ pub fn serve(listener: Handle, handler: Handler, options: Options) -> Result<Han
     if serving.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return Err(Error::with(Code::Busy, "another server is using the listener"));
     }
-    // Those who wait in sock_accept find out.
+    // Those who wait in sock_accept have to find out.
     pinned.alarm();
     let started = Server::new(listener, handler, options).and_then(|server| Server::start(server, options));
     if started.is_err() {
@@ -245,7 +245,7 @@ impl Server {
         Ok(Shared::new(server)?)
     }
 
-    /// Starts the threads and makes the handle. Where that fails nothing is left running.
+    /// Starts the threads and makes the handle. If that fails, nothing is left running.
     fn start(server: Shared<Server>, options: Options) -> Result<Handle> {
         let handle = registry::insert(None, Kind::Server, -1, |socket| socket.details().server = Some(server.clone()))?;
         let started = match options.model {
@@ -291,7 +291,7 @@ impl Server {
         }
     }
 
-    /// A connection has been accepted. None where it cannot be served: it comes too late, or memory is out. It is closed.
+    /// A connection has been accepted. None if it cannot be served, because it comes too late or memory is out: then it is closed.
     fn admit(&self, connection: Handle, scope: Shared<Scope>) -> Option<Shared<Task>> {
         self.counts.accepted.fetch_add(1, Ordering::Relaxed);
         let task = self.enlist(connection, scope);
@@ -404,13 +404,13 @@ impl Server {
 
     /// A thread accepts no more.
     fn acceptor_left(&self) {
-        // Where accepting has failed for good, or the listener was closed or canceled, this is the beginning of the end.
+        // If accepting has failed for good, or the listener was closed or canceled, this begins the stop.
         self.begin_stop();
         self.acceptors_left(1);
     }
 
-    /// With the last of them the listener is closed: who connects while the handlers have their grace is refused at once, and does
-    /// not wait in a backlog for a reset; another server can have the address.
+    /// With the last of them the listener is closed: a client that connects while the handlers have their grace is refused at once
+    /// instead of waiting in a backlog for a reset, and another server can have the address.
     fn acceptors_left(&self, count: usize) {
         let last = {
             let mut tasks = self.tasks();
@@ -525,7 +525,7 @@ impl Server {
         });
     }
 
-    /// Cancels what still runs. How many handlers that were.
+    /// Cancels what still runs. Returns how many handlers that were.
     fn cut(&self) -> usize {
         let mut cut = 0;
         self.each_other(|task| {
@@ -548,7 +548,7 @@ impl Server {
         });
     }
 
-    /// Waits for the threads of a server that has stopped to be gone. Not for one of themselves.
+    /// Waits for the threads of a server that has stopped to be gone, unless it is called in one of them.
     fn join(&self) {
         if scope::is_inside_of(self.number) || !self.stopped.load(Ordering::Acquire) {
             return;
@@ -559,7 +559,7 @@ impl Server {
         }
     }
 
-    /// What `make` makes, for which there may be no memory at first. None where the server stops before there is.
+    /// What `make` makes, for which there may be no memory at first. None if the server stops before there is.
     fn with_memory<T>(&self, make: impl Fn() -> Result<T>) -> Option<T> {
         let mut told = false;
         loop {

@@ -89,7 +89,7 @@ impl Acceptor {
         None
     }
 
-    /// Waits, for which there may be no memory at first. None if there will be no more connections, as the wait has said.
+    /// Waits, for which there may be no memory at first. None if the wait says that there will be no more connections.
     fn wait<T>(&self, wait: impl Fn() -> Result<T>) -> Option<T> {
         let waited = || match wait() {
             Err(error) if !matches!(error.code, Code::Limit | Code::OutOfMemory) => Ok(None),
@@ -98,7 +98,7 @@ impl Acceptor {
         self.server.with_memory(waited)?
     }
 
-    /// Runs a task in a thread of its own. Where no thread can be had it waits for one: threads end.
+    /// Runs a task in a thread of its own. If no thread can be started, it waits until one ends.
     fn start(&self, task: Shared<Task>) {
         let mut pause = 1;
         loop {
