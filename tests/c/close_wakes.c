@@ -135,6 +135,23 @@ static void woken_though_the_closer_lingers(void (*make)(sock_t *s, int *peer))
 static void a_reader_is_woken_though_the_closer_lingers(void) { woken_though_the_closer_lingers(linger_by_option); }
 static void a_reader_is_woken_though_the_listener_lingered(void) { woken_though_the_closer_lingers(linger_by_listener); }
 
+/* What comes before it wakes is not read any more. */
+static void a_reader_that_wakes_late_hears_of_the_close(make_pair make)
+{
+    sock_t pair[2];
+    char byte;
+    call reader;
+    make(pair);
+    start_reader(&reader, pair[0], &byte);
+    call_hold(&reader);
+    CHECK(sock_write(pair[1], "x", 1), ==, 1);
+    CHECK(sock_close(pair[0]), ==, 0);
+    call_let_go();
+    CHECK(call_join(&reader), ==, SOCK_ECLOSED);
+    CHECK(sock_close(pair[1]), ==, 0);
+}
+OVER_BOTH(a_reader_that_wakes_late_hears_of_the_close)
+
 static void *drain_later(void *peer)
 {
     sleep_ms(50);
@@ -305,6 +322,7 @@ static const test_case cases[] = {
     BOTH_CASES(close_ends_a_lingering_close),
     SLOW_CASE(a_reader_is_woken_though_the_closer_lingers),
     SLOW_CASE(a_reader_is_woken_though_the_listener_lingered),
+    BOTH_CASES(a_reader_that_wakes_late_hears_of_the_close),
     CASE(lingering_ends_when_the_peer_has_everything_or_is_gone),
     CASE(close_ends_all_of_eight_accepts),
     BOTH_CASES(close_ends_calls_that_wait_for_their_turn),

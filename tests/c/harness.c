@@ -498,6 +498,27 @@ void start_reader(call *c, sock_t s, char *byte)
     call_wait_asleep(c);
 }
 
+static atomic_int held;
+
+static void stay(int number)
+{
+    (void)number;
+    atomic_store(&held, 1);
+    while (atomic_load(&held)) sleep_ms(1);
+}
+
+void call_hold(call *c)
+{
+    CHECK(signal(SIGUSR1, stay) != SIG_ERR, ==, true);
+    CHECK(pthread_kill(c->thread, SIGUSR1), ==, 0);
+    WAIT_UNTIL(atomic_load(&held));
+}
+
+void call_let_go(void)
+{
+    atomic_store(&held, 0);
+}
+
 int64_t call_ended_after_us(const call *c, int64_t since_us)
 {
     int64_t took = c->ended_us - since_us, held_back = c->held_back_us - c->held_back_before_us;

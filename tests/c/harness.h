@@ -116,6 +116,8 @@ typedef struct call {
 void call_start(call *c);
 void call_wait_asleep(call *c); /* until the thread sleeps inside the library */
 void start_reader(call *c, sock_t s, char *byte); /* a sock_read of one byte that is asleep */
+void call_hold(call *c); /* keeps the thread where it is, in a signal handler, and one thread at a time */
+void call_let_go(void);
 int64_t call_join(call *c);
 int64_t call_ended_after_us(const call *c, int64_t since_us); /* of one that was seen asleep; without what a busy machine added */
 int64_t call_read(call *c);

@@ -807,28 +807,17 @@ static void closing_ends_everybody_who_waits(void)
 }
 
 /* Who is closed while it is held up finds a server that has been closed, and has stopped. */
-static atomic_int held_up, let_go;
-
-static void hold_up(int number)
-{
-    (void)number;
-    atomic_store(&held_up, 1);
-    while (!atomic_load(&let_go)) sleep_ms(1);
-}
-
 static int64_t call_wait(call *c) { return sock_server_wait(c->socket); }
 
 static void a_wait_that_wakes_late_hears_of_the_close(void)
 {
     served s = serve(echo_handler, NULL);
     call waiter = { .run = call_wait, .socket = s.server };
-    CHECK(signal(SIGUSR1, hold_up) != SIG_ERR, ==, 1);
     call_start(&waiter);
     call_wait_asleep(&waiter);
-    CHECK(pthread_kill(waiter.thread, SIGUSR1), ==, 0);
-    WAIT_UNTIL(atomic_load(&held_up));
+    call_hold(&waiter);
     CHECK(sock_close(s.server), ==, 0);
-    atomic_store(&let_go, 1);
+    call_let_go();
     CHECK(call_join(&waiter), ==, SOCK_ECLOSED);
 }
 
