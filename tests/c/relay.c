@@ -616,7 +616,7 @@ static void wait_beside_an_error_queue(sock_t connection, void *unused)
     CHECK(sock_set_timeout(pair[0], SOCK_READ, 200), ==, 0);
     CHECK(sock_read(pair[0], &byte, 1), ==, SOCK_ETIMEDOUT);
     CHECK(sock_relay(pair[0], other[0]), ==, SOCK_ETIMEDOUT);
-    if (!under_memcheck()) CHECK(processor_us() - began, <, 100000);
+    if (!under_memcheck()) CHECK(processor_us() - began, <, 10000); /* and not all the time that a busy machine gives it */
     close_pair(pair);
     close_pair(other);
 }

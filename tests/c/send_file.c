@@ -215,7 +215,7 @@ static void a_socket_that_is_always_ready_lets_the_wait_for_a_pipe_sleep(void)
     used = processor_us() - used;
     CHECK(dup2(output, STDOUT_FILENO), ==, STDOUT_FILENO);
     CHECK(sent, ==, 1);
-    if (!under_memcheck()) CHECK(used, <, 50000);
+    if (!under_memcheck()) CHECK(used, <, 10000);
     join_thread(writer);
     raw_receive(peer, bytes, sizeof bytes);
     CHECK(memcmp(bytes, "xy", 2), ==, 0);
