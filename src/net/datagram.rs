@@ -206,7 +206,6 @@ fn receive<T>(pinned: &Pinned, call: &mut Call, mut attempt: impl FnMut(RawFd) -
         patience.waited();
     } else {
         match attempt(pinned.descriptor()) {
-            Err(Errno::EAGAIN) if was_shut(pinned) => return Ok(None),
             Err(Errno::EAGAIN) => patience.miss(),
             result => {
                 patience.hit();
