@@ -493,3 +493,43 @@ fn wait_with(
     waiters.quit(waker, |_| {});
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn only_what_tells_of_nothing_but_an_error_disturbs() {
+        let refused = UdpSocket::bind("127.0.0.1:0").unwrap();
+        refused.connect("127.0.0.2:9").unwrap(); // where nobody is
+        refused.send(b"x").unwrap();
+        let mut watch = [Watch::new(refused.as_raw_fd(), poll::IN)];
+        poll::poll(&mut watch, None).unwrap();
+        let [error] = watch;
+        let idle = Watch::new(-1, poll::IN);
+        let mut ready = idle;
+        ready.set_ready(true);
+        for (watches, disturbed) in [
+            ([idle, idle], false),
+            ([idle, ready], false),
+            ([error, idle], true),
+            ([idle, error], true),
+            ([error, error], true),
+            ([error, ready], false),
+            ([ready, error], false),
+        ] {
+            let mut call = Call::new();
+            call.woken(&watches);
+            assert_eq!(call.was_disturbed(), disturbed);
+        }
+        let mut call = Call::new();
+        for pause in [1, 2, 4, 8, 16, 32, 32] {
+            call.woken(&[error]);
+            assert_eq!(call.rest, pause);
+        }
+        call.woken(&[ready]);
+        assert_eq!(call.rest, 0);
+    }
+}
