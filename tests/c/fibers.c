@@ -1426,6 +1426,37 @@ static void connections_that_come_and_go_leave_nothing(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+/* What came for it before it runs again is not read any more. */
+static void read_or_close(sock_t connection, void *context)
+{
+    shared *it = context;
+    char byte;
+    if (atomic_fetch_add(&it->entered, 1) == 0) {
+        atomic_store(&it->result, sock_read(it->pair[0], &byte, 1));
+        return;
+    }
+    CHECK(sock_read(connection, &byte, 1), ==, 1);
+    CHECK(sock_write(it->pair[1], "x", 1), ==, 1);
+    CHECK(sock_peek(connection, &byte, 1), ==, 1); /* lets the worker hear of it, and goes on before the reader does */
+    CHECK(sock_close(it->pair[0]), ==, 0);
+}
+
+static void a_fiber_whose_turn_comes_late_hears_of_the_close(void)
+{
+    shared it = { .entered = 0 };
+    tcp_pair(it.pair);
+    int client;
+    served s = serve_watched(&it, read_or_close, &client);
+    int closer = raw_connect(s.port);
+    raw_send(closer, "go", 2);
+    WAIT_UNTIL(atomic_load(&it.result) != 0);
+    CHECK(atomic_load(&it.result), ==, SOCK_ECLOSED);
+    raw_close(client);
+    raw_close(closer);
+    CHECK(sock_close(s.server), ==, 0);
+    CHECK(sock_close(it.pair[1]), ==, 0);
+}
+
 static const test_case cases[] = {
     CASE(the_last_error_belongs_to_the_fiber),
     CASE(a_logger_that_waits_holds_up_no_other_fiber),
@@ -1460,6 +1491,7 @@ static const test_case cases[] = {
     CASE(a_fiber_may_wait_at_a_poller),
     CASE(several_fibers_may_wait_for_stdin),
     CASE(a_cancel_reaches_the_fiber_whose_turn_comes),
+    CASE(a_fiber_whose_turn_comes_late_hears_of_the_close),
     LONG_CASE(idle_connections_cost_little_and_answer_at_once, 300),
     LONG_CASE(connections_that_come_and_go_leave_nothing, 300),
 };
