@@ -86,8 +86,8 @@ impl Gate {
             if word & TAG != tag || word & CLOSED != 0 {
                 return Entry::Stale;
             }
-            if word & INSIDE == INSIDE {
-                return Entry::Full;
+            if word & INSIDE >= INSIDE - 1 {
+                return Entry::Full; // the last place is for the closer, who stays inside
             }
             let (added, entry) = gain(word);
             match self.word.compare_exchange_weak(word, word + added, Ordering::Acquire, Ordering::Relaxed) {
@@ -283,13 +283,23 @@ mod tests {
     #[test]
     fn a_full_gate_lets_nobody_in() {
         let gate = Gate::shut();
-        gate.open(TAG_A | (INSIDE - 1));
+        gate.open(TAG_A | (INSIDE - 2));
         assert_eq!(gate.enter(TAG_A), Entry::Pin);
-        assert_eq!(gate.inside(), INSIDE);
+        assert_eq!(gate.inside(), INSIDE - 1);
         assert_eq!(gate.enter(TAG_A), Entry::Full);
         assert_eq!(gate.enter_for_turn(TAG_A), Entry::Full);
         gate.leave(false);
         assert_eq!(gate.enter_for_turn(TAG_A), Entry::Turn);
+    }
+
+    #[test]
+    fn a_full_gate_can_be_closed() {
+        let gate = Gate::shut();
+        gate.open(TAG_A | (INSIDE - 2));
+        while gate.enter(TAG_A) != Entry::Full {}
+        assert_eq!(gate.close(TAG_A, true), Some(false));
+        assert_eq!(gate.inside(), INSIDE);
+        assert!(!gate.leave(false).drained);
     }
 
     #[test]
