@@ -260,12 +260,11 @@ pub unsafe extern "C" fn sock_write(s: sock_t, buffer: *const c_void, size: usiz
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_readv(s: sock_t, parts: *const iovec, count: c_int) -> i64 {
     boundary("readv", Subject::Transfer(s), || {
+        let count = part_count(count)?;
         // SAFETY: C vouches for its array.
-        let parts = unsafe { input(parts, part_count(count)?) }?;
-        check_parts(parts)?;
+        check_parts(unsafe { input(parts, count) }?)?;
         // SAFETY: PartMut is an iovec, and C vouches for the buffers. They are written, the array is not.
-        let parts = unsafe { std::slice::from_raw_parts_mut(parts.as_ptr().cast_mut().cast::<PartMut>(), parts.len()) };
-        stream::read_parts(s, parts)
+        stream::read_parts(s, unsafe { output(parts.cast_mut().cast::<PartMut>(), count) }?)
     })
 }
 
@@ -280,12 +279,11 @@ pub unsafe extern "C" fn sock_readv(s: sock_t, parts: *const iovec, count: c_int
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_writev(s: sock_t, parts: *const iovec, count: c_int) -> i64 {
     boundary("writev", Subject::Transfer(s), || {
+        let count = part_count(count)?;
         // SAFETY: C vouches for its array.
-        let parts = unsafe { input(parts, part_count(count)?) }?;
-        check_parts(parts)?;
+        check_parts(unsafe { input(parts, count) }?)?;
         // SAFETY: Part is an iovec, and C vouches for the buffers.
-        let parts = unsafe { std::slice::from_raw_parts(parts.as_ptr().cast::<Part>(), parts.len()) };
-        stream::write_parts(s, parts)
+        stream::write_parts(s, unsafe { input(parts.cast::<Part>(), count) }?)
     })
 }
 
