@@ -316,7 +316,7 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
         if until == 0 {
             return Ok(0);
         }
-        check(pinned.side())?;
+        pinned.side().check()?;
         if wait::has_come(until) {
             return Ok(0);
         }
@@ -372,9 +372,9 @@ impl Poller {
     /// The eventfd is set: by sock_poller_wake, or only to have a look.
     fn woken_event(&self, pinned: &Pinned, handle: Handle) -> Option<Ready> {
         // Everybody who waits has to see a close or a cancel: then it stays set.
-        if check(pinned.side()).is_ok() {
+        if pinned.side().check().is_ok() {
             self.waker.clear();
-            if check(pinned.side()).is_err() {
+            if pinned.side().check().is_err() {
                 self.waker.set(); // it came between
             }
         }
@@ -417,14 +417,6 @@ impl Poller {
                 let _ = epoll::delete(self.epoll, descriptor);
             }
         }
-    }
-}
-
-fn check(side: &Side) -> Result<()> {
-    match (side.gate.is_closed(), side.gate.is_canceled()) {
-        (true, _) => Err(Error::new(Code::Closed)),
-        (_, true) => Err(Error::new(Code::Canceled)),
-        _ => Ok(()),
     }
 }
 

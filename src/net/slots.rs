@@ -82,6 +82,14 @@ impl Side {
         empty_at.store(0, Ordering::Relaxed);
     }
 
+    /// Fails if the handle is closed or canceled: nobody may wait here any more.
+    pub fn check(&self) -> Result<()> {
+        if !self.gate.is_over() {
+            return Ok(());
+        }
+        Err(Error::new(if self.gate.is_closed() { Code::Closed } else { Code::Canceled }))
+    }
+
     /// The descriptor has become ready, maybe for ever: `hear` gets who waits for that.
     #[inline]
     pub fn count_edge(&self, lasting: bool, hear: impl Fn(&Waker)) {

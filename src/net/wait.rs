@@ -126,12 +126,9 @@ impl Call {
         self.end(side, waits)
     }
 
-    /// Fails if the handle is closed or canceled.
+    /// Fails if the handle is closed or canceled, to all but its closer.
     fn check_gate(&self, side: &Side) -> Result<()> {
-        if self.caller != Caller::Closer && side.gate.is_over() {
-            return Err(Error::new(if side.gate.is_closed() { Code::Closed } else { Code::Canceled }));
-        }
-        Ok(())
+        if self.caller == Caller::Closer { Ok(()) } else { side.check() }
     }
 
     /// Waits until the descriptor is ready in the direction of `pinned`.
