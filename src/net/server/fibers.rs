@@ -5,13 +5,13 @@ use super::super::listen::{self, Attempt, LONGEST_PAUSE, MOST_LOST};
 use super::super::registry::{self, Direction, Handle, Pinned};
 use super::super::scope::Scope;
 use super::super::wait;
-use super::super::waiters::For;
+use super::super::waiters::{For, Wake};
 use super::super::waker::Waker;
 use super::super::worker::{HOST, Host, Reactor, Ticket, Worker};
 use super::threads::thread_error;
 use super::{Options, Server, lock};
 use crate::sys::shared::Shared;
-use crate::sys::{Errno, clock, thread};
+use crate::sys::{clock, thread};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -42,7 +42,29 @@ struct Arrivals {
 pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     let count = if options.workers > 0 { options.workers } else { thread::cpus() };
     let stack = if options.stack_size > 0 { options.stack_size } else { STACK };
-    let listener = registry::pin(server.listener, Direction::Read)?;
+    make_mailboxes(server, count)?;
+    server.tasks().accepting = count;
+    let mut started = 0;
+    let error = loop {
+        if started == count {
+            return Ok(());
+        }
+        match start_worker(server, started, stack) {
+            Ok(()) => started += 1,
+            Err(error) => break error,
+        }
+    };
+    server.mailboxes.get().into_iter().flatten().skip(started).for_each(|mailbox| server.close_mailbox(mailbox));
+    if started == 0 {
+        return Err(error);
+    }
+    // Fewer workers than were asked for do as well.
+    server.acceptors_left(count - started);
+    Ok(())
+}
+
+/// Makes what each worker is known by to the others, and to who stops the server.
+fn make_mailboxes(server: &Server, count: usize) -> Result<()> {
     let mut mailboxes = Vec::new();
     let mut scopes = Vec::new();
     mailboxes.try_reserve_exact(count)?;
@@ -54,35 +76,16 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     }
     let _ = server.acceptors.set(scopes);
     let _ = server.mailboxes.set(mailboxes);
-    server.tasks().accepting = count;
-    let mut started = 0;
-    let mut failure = None;
-    for number in 0..count {
-        let (mine, listener) = (server.clone(), registry::pin(server.listener, Direction::Read)?);
-        let room = lock(&server.threads).reserve().map_err(|_| Errno::ENOMEM);
-        match room.and_then(|()| thread::spawn(c"sock-worker", WORKER_STACK, move || work(mine, listener, number, stack))) {
-            Ok(thread) => {
-                lock(&server.threads).permanent.push(thread);
-                started += 1;
-            }
-            Err(errno) => {
-                failure = Some(thread_error(errno));
-                break;
-            }
-        }
-    }
-    drop(listener);
-    if let Some(error) = failure {
-        // Fewer workers than were asked for do as well.
-        for mailbox in server.mailboxes.get().into_iter().flatten().skip(started) {
-            server.close_mailbox(mailbox);
-        }
-        if started == 0 {
-            return Err(error);
-        }
-        server.acceptors_left(count - started);
-        return Ok(());
-    }
+    Ok(())
+}
+
+fn start_worker(server: &Shared<Server>, number: usize, stack: usize) -> Result<()> {
+    let (mine, listener) = (server.clone(), registry::pin(server.listener, Direction::Read)?);
+    let mut threads = lock(&server.threads);
+    threads.reserve()?;
+    let thread =
+        thread::spawn(c"sock-worker", WORKER_STACK, move || work(mine, listener, number, stack)).map_err(thread_error)?;
+    threads.permanent.push(thread);
     Ok(())
 }
 
@@ -288,7 +291,6 @@ impl Acceptor {
                 arrivals.waiting.push(connection);
                 mailbox.reactor.load.fetch_add(1, Ordering::Relaxed);
                 drop(arrivals);
-                use super::super::waiters::Wake;
                 return Ticket::new(&mailbox.reactor, HOST).wake();
             }
         }

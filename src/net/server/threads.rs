@@ -29,7 +29,7 @@ pub fn start(server: &Shared<Server>, options: Options) -> Result<()> {
     Ok(())
 }
 
-pub fn thread_error(errno: crate::sys::Errno) -> Error {
+pub fn thread_error(errno: Errno) -> Error {
     Error::with(Code::Limit, "no thread could be started").errno(errno)
 }
 
