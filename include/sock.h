@@ -1178,7 +1178,7 @@ int64_t sock_write(sock_t s, const void *buffer, size_t size);
  * Reads like sock_read, into several buffers, filled one after the other.
  *
  * @param s a stream or a datagram socket
- * @param parts `count` buffers; any number, also over IOV_MAX
+ * @param parts `count` buffers; any number, also over IOV_MAX on streams
  * @param count not negative
  * @return how many bytes in all; else as sock_read
  *

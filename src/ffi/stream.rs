@@ -252,7 +252,7 @@ pub unsafe extern "C" fn sock_write(s: sock_t, buffer: *const c_void, size: usiz
 /// Reads like sock_read, into several buffers, filled one after the other.
 ///
 /// @param s a stream or a datagram socket
-/// @param parts `count` buffers; any number, also over IOV_MAX
+/// @param parts `count` buffers; any number, also over IOV_MAX on streams
 /// @param count not negative
 /// @return how many bytes in all; else as sock_read
 ///
