@@ -61,7 +61,7 @@ impl Outcome for usize {
 /// The one way from C into the library and back: catches unwinding, records the failure, returns a number.
 #[inline]
 fn boundary<T: Outcome>(operation: &'static str, subject: Subject, work: impl FnOnce() -> Result<T>) -> i64 {
-    // Made a number inside, so that a success stays in registers all the way.
+    // Turned into a number inside, so that a success stays in registers all the way.
     let number = catch_unwind(AssertUnwindSafe(|| match work() {
         Ok(outcome) => outcome.number(),
         Err(error) => failed(operation, subject, &error),

@@ -1,4 +1,4 @@
-//! One direction of one handle, as a single word: whose it is, who is inside, whose turn it is, whether it is closed.
+//! One direction of one handle, as a single word: the handle's tag, calls inside, whether the turn is taken, whether it is closed.
 //!
 //! A call enters with one read-modify-write and leaves with another; no lock is held while it is inside. Reading and
 //! writing have a gate and a cache line each, so that two threads on one handle do not slow each other down.
@@ -7,10 +7,10 @@
 //! 63 … 24: the handle's tag   23: closed  22: canceled  21: turn wanted  20: turn taken  19: releasing   18 … 0: calls inside
 //! ```
 //!
-//! To release a handle, which may only be done while nobody uses it, means to shut two gates in one step. The release enters both
+//! Releasing a handle, which may only be done while nobody uses it, means shutting two gates in one step. The release enters both
 //! while they are empty and marks them; then it shuts the first, if that is still marked and nobody else has come in there. A call
-//! that enters a marked gate takes the mark of the first away. So one of them sees the other, and a release that does not come to
-//! pass has shut nobody out.
+//! that enters a marked gate takes the mark of the first away. So one of them sees the other, and a release that fails has shut
+//! nobody out.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -68,14 +68,14 @@ impl Gate {
         self.enter_with(tag, |_| (1, Entry::Pin))
     }
 
-    /// Enters where nobody is inside, as most often, and takes the `turn` or not: no need to look first.
+    /// Enters if nobody is inside, which is most often so, and takes the `turn` or not: no need to look first.
     #[inline]
     pub fn enter_alone(&self, tag: u64, turn: bool) -> bool {
         let entered = 1 + if turn { TAKEN } else { 0 };
         self.word.compare_exchange(tag, tag + entered, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Enters and takes the turn, or, where that is taken or others wait for it, enters without.
+    /// Enters and takes the turn, or, if that is taken or others wait for it, enters without it.
     pub fn enter_for_turn(&self, tag: u64) -> Entry {
         self.enter_with(tag, |word| if word & (TAKEN | WANTED) == 0 { (TAKEN | 1, Entry::Turn) } else { (1, Entry::Pin) })
     }
@@ -152,7 +152,7 @@ impl Gate {
         }
     }
 
-    /// For who has claimed this gate, the first, and then the other: closes it, unless somebody has come in.
+    /// For the one who has claimed this gate, the first, and then the other: closes it, unless somebody has come in.
     pub fn close_claimed(&self) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & (CLOSED | RELEASING | INSIDE) == RELEASING | 1 {
@@ -180,8 +180,8 @@ impl Gate {
         }
     }
 
-    /// Whether a call that has entered may go on: no release is under way, or it was still to be prevented. `first` is the
-    /// first gate of the handle.
+    /// Whether a call that has entered may go on: no release is under way, or this has prevented it. `first` is the first gate of
+    /// the handle.
     #[inline]
     pub fn may_stay(&self, first: &Gate) -> bool {
         self.word.load(Ordering::Relaxed) & RELEASING == 0 || first.prevent_release()
@@ -445,7 +445,7 @@ mod interleavings {
             }
         }
 
-        /// False where the handle is no more.
+        /// False if the handle is gone.
         fn call(&self, gate: usize) -> bool {
             if self.gates[gate].enter(TAG_A) == Entry::Stale {
                 return false;
@@ -458,7 +458,7 @@ mod interleavings {
             may
         }
 
-        /// None where the handle is no more, false where somebody is inside.
+        /// None if the handle is gone, false if somebody is inside.
         fn release(&self) -> Option<bool> {
             let [first, other] = &self.gates;
             if !first.claim(TAG_A)? {

@@ -2,7 +2,7 @@
 //!
 //! The kernel watches level-triggered. Two things it cannot tell are kept here, in a list that every wait looks at first: bytes
 //! that were read ahead, and connections that are over for good. The kernel would report the latter for ever; here the end is
-//! told once, and the directions of interest as ready until a call has reported the end there.
+//! reported once, and the directions of interest as ready until a call has reported the end there.
 
 use super::error::{Code, Error, Result};
 use super::lock::lock;
@@ -30,7 +30,7 @@ const WAKE: u64 = u64::MAX;
 /// How many events are taken from the kernel at once.
 const BATCH: usize = 64;
 
-/// What a wait tells about one handle.
+/// What a wait reports about one handle.
 #[derive(Clone, Copy)]
 pub struct Ready {
     pub handle: Handle,
@@ -41,7 +41,7 @@ pub struct Ready {
 pub struct Poller {
     /// A copy of the number in the poller's slot, which outlives every call that uses it.
     epoll: RawFd,
-    /// Wakes who sleeps in the epoll set.
+    /// Wakes whoever sleeps in the epoll set.
     waker: Waker,
     woken: AtomicBool,
     entries: Mutex<Entries>,
@@ -55,7 +55,7 @@ struct Entries {
     free: Vec<u32>,
     /// Entries that may be ready without the kernel saying so.
     own: Vec<u32>,
-    /// They left no room for what the kernel says: the next time it gets some.
+    /// They left no room for the kernel's events: the next time these get some.
     crowded: bool,
 }
 
@@ -72,7 +72,7 @@ struct Entry {
     hangup_told: bool,
     /// Over for good, as the kernel has said.
     over: bool,
-    /// Stands in `own`.
+    /// Is in `own`.
     listed: bool,
 }
 
@@ -256,13 +256,13 @@ pub fn wake(poller: Handle) -> Result<()> {
     Ok(())
 }
 
-/// Waits until there is something to tell. How many events; 0 when the time is over.
+/// Waits until there is something to report. How many events; 0 when the time is over.
 pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(usize, Ready)) -> Result<usize> {
     if capacity == 0 {
         return Err(Error::invalid("no room for events"));
     }
-    // A fiber that is told at once each time must not keep the others from running: what it waits for may be theirs to do. Before
-    // looking, for they may close what would be told.
+    // A fiber that gets events at once each time must not keep the others from running: what it waits for may be theirs to do.
+    // Before looking, because they may close what would be reported.
     worker::breathe();
     let (pinned, poller) = pin(handle)?;
     let until = match timeout {
@@ -305,7 +305,7 @@ pub fn wait(handle: Handle, capacity: usize, timeout: i64, mut tell: impl FnMut(
             continue; // the kernel has nothing: all room is theirs
         }
         if count == room && !looked_again {
-            // What is no event, such as the poller's own eventfd, may have had all the room: the kernel tells in turn.
+            // What is not an event, such as the poller's own eventfd, may have had all the room: the kernel reports in turn.
             looked_again = true;
             continue;
         }
@@ -347,7 +347,7 @@ impl Poller {
         }
         let side = pinned.side();
         side.waiters.join(self.waker.clone(), For::Readiness, || {})?;
-        // After a cancel nobody waits, but what is ready is still told.
+        // After a cancel nobody waits, but what is ready is still reported.
         let left = match (side.gate.is_canceled(), until) {
             (true, _) => Some(0),
             (false, NEVER) => None,
@@ -377,14 +377,14 @@ impl Poller {
         self.woken.swap(false, Ordering::AcqRel).then_some(Ready { handle, user: 0, ready: WOKEN })
     }
 
-    /// Puts an entry on the list, and wakes who sleeps: nothing else would tell of it.
+    /// Puts an entry on the list, and wakes whoever sleeps: nothing else would report it.
     fn announce(&self, entries: &mut Entries, entry: u32) {
         if self.list(entries, entry) {
             self.waker.set();
         }
     }
 
-    /// Puts an entry on the list of what the kernel does not know. False if it stood there, or the poller is being closed.
+    /// Puts an entry on the list of what the kernel does not know. False if it was there already, or the poller is being closed.
     fn list(&self, entries: &mut Entries, entry: u32) -> bool {
         let Some(place) = entries.list.get_mut(entry as usize) else { return false };
         if place.listed || entries.own.try_reserve(1).is_err() {
@@ -420,7 +420,7 @@ fn directions(readable: bool, writable: bool) -> u32 {
     (u32::from(readable) * READ) | (u32::from(writable) * WRITE)
 }
 
-/// What the kernel is asked for. Hangups and errors it always tells.
+/// What the kernel is asked for. It always reports hangups and errors.
 fn wanted(interest: u32) -> u32 {
     let read = if interest & READ != 0 { epoll::IN } else { 0 };
     let write = if interest & WRITE != 0 { epoll::OUT } else { 0 };
@@ -455,7 +455,8 @@ impl Entry {
         directions(readable, writable) & self.interest
     }
 
-    /// What the kernel says is ready, as the library's events. A hangup is told once by itself, and again beside other news.
+    /// What the kernel says is ready, as the library's events. A hangup is reported once by itself, and again along with other
+    /// events.
     fn ready(&mut self, kernel: u32, read: &Side) -> u32 {
         let broken = kernel & (epoll::HANGUP | epoll::ERROR) != 0;
         let readable = (broken || kernel & epoll::IN != 0) && !read.ended.load(Ordering::Relaxed);
@@ -478,7 +479,7 @@ impl Entries {
             return Ok(free);
         }
         self.list.try_reserve(1)?;
-        // So that giving back never needs memory.
+        // So that giving a place back never needs memory.
         self.free.try_reserve(self.list.len() + 1)?;
         self.list.push(Entry::free());
         Ok(self.list.len() as u32 - 1)
@@ -494,12 +495,12 @@ impl Entries {
         self.free.push(entry);
     }
 
-    /// What the kernel gets to tell an entry by.
+    /// The number by which the kernel names an entry.
     fn number(&self, entry: u32) -> u64 {
         u64::from(self.list[entry as usize].use_count) << 32 | u64::from(entry)
     }
 
-    /// As [`Entries::own`], with room left for the kernel's news where the last time there was none. How many, and whether any
+    /// As [`Entries::own`], with room left for the kernel's events if there was none the last time. How many, and whether any
     /// are ready.
     fn own_share(&mut self, capacity: usize, report: &mut impl FnMut(Ready)) -> (usize, bool) {
         let share = if self.crowded { capacity / 2 } else { capacity };
@@ -533,7 +534,7 @@ impl Entries {
         found
     }
 
-    /// What the kernel says of an entry, as an event of the library; None where there is nothing to tell.
+    /// What the kernel says of an entry, as an event of the library; None if there is nothing to report.
     fn event(&mut self, poller: &Poller, number: u64, kernel: u32) -> Option<Ready> {
         let entry = number as u32;
         let place = self.list.get_mut(entry as usize)?;
@@ -541,20 +542,20 @@ impl Entries {
             return None;
         }
         let (socket, sides) = registry::look(place.handle)?;
-        // What this round has already told of it.
+        // What this round has already reported of it.
         let told = if place.listed { place.own(socket, sides) } else { 0 };
         let ready = place.ready(kernel, &sides[0]);
         let event = Ready { handle: place.handle, user: place.user, ready: ready & !told };
         // An error on a datagram socket is about one datagram.
         let lasting = if socket.kind() == Kind::Datagram { epoll::HANGUP } else { epoll::HANGUP | epoll::ERROR };
         if kernel & lasting != 0 {
-            // The kernel would say it for ever: from here on the poller knows by itself.
+            // The kernel would report it for ever: from here on the poller knows by itself.
             place.over = true;
             place.watched = None;
             let _ = epoll::delete(poller.epoll, place.descriptor);
             poller.list(self, entry);
         } else if kernel & epoll::PEER_CLOSED != 0 && (ready | told) & READ == 0 {
-            // The end of the stream has been read, or nobody wants to know of it: the kernel would say that for ever, too.
+            // The end of the stream has been read, or nobody wants to know of it: the kernel would report that for ever, too.
             let watched = wanted(place.interest) & !(epoll::IN | epoll::PEER_CLOSED);
             if epoll::modify(poller.epoll, place.descriptor, watched, number).is_ok() {
                 place.watched = Some(watched);

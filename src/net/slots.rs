@@ -44,7 +44,7 @@ pub struct Side {
     pub ended: AtomicBool,
     /// sock_shutdown has ended this direction.
     pub shut: AtomicBool,
-    /// Counts in twos the edges that a worker has heard of the descriptor; odd once it has heard of an end.
+    /// Counts in twos the edges that a worker has received for the descriptor; odd once it has received an end.
     pub edges: AtomicU64,
     /// `edges` when the kernel was last known to have nothing; 0: it may have something.
     pub empty_at: AtomicU64,
@@ -165,7 +165,7 @@ fn grow() -> Result<()> {
     }
     let directory = SLOTS.get(number as usize / DIRECTORY).ok_or(Error::with(Code::Limit, "out of handles"))?;
     if directory.get().is_none() {
-        // Whoever comes second throws its own away.
+        // Whoever comes second throws away its own.
         let _ = directory.set(boxed_array(|_| OnceLock::new())?);
     }
     let Some(directory) = directory.get() else {
@@ -175,7 +175,7 @@ fn grow() -> Result<()> {
     let seed = process::random();
     let slots = boxed_array(|place| Slot::new(first + place as u32, seed))?;
     let is_ours = directory[number as usize % DIRECTORY].set(slots).is_ok();
-    // Also by who came second: it makes the next chunk, and does not wait for slots that, in a forked child, nobody adds.
+    // Also by whoever came second: it makes the next chunk, instead of waiting for slots that, in a forked child, nobody adds.
     let _ = NEXT_CHUNK.compare_exchange(number, number + 1, Ordering::AcqRel, Ordering::Relaxed);
     if is_ours {
         (first..first + CHUNK as u32).rev().filter_map(slot).for_each(give_back);

@@ -1,7 +1,7 @@
 //! The one place where a call waits: for readiness, its turn, a deadline, cancel and close.
 //!
 //! A waiting thread polls the descriptor together with an eventfd of its own. Whoever closes, cancels or changes a deadline
-//! sets a flag and then wakes the waiters; who waits joins the list and then looks at the flags. Neither can miss the other.
+//! sets a flag and then wakes the waiters; a waiter joins the list and then looks at the flags. Neither can miss the other.
 
 use super::error::{Code, Error, Result};
 use super::registry::{Direction, Pinned};
@@ -27,7 +27,7 @@ pub fn after(start: i64, milliseconds: i64) -> i64 {
     milliseconds.checked_mul(MILLISECOND).and_then(|span| start.checked_add(span)).unwrap_or(NEVER)
 }
 
-/// Whether a point in time has come. Of [`NEVER`] the clock need not be asked.
+/// Whether a point in time has come. For [`NEVER`] the clock need not be read.
 pub fn has_come(time: i64) -> bool {
     time != NEVER && clock::now() >= time
 }
@@ -47,8 +47,9 @@ pub struct Call {
     /// An end of its own, in place of the handle's timeout and deadline.
     until: Option<i64>,
     caller: Caller,
-    /// Milliseconds to pause before the next wait, for the last one came back with nothing but an error. The socket's own ends the call:
-    /// the next try tells it. What lies in its error queue (time stamps, say) stays until the program takes it from there.
+    /// Milliseconds to pause before the next wait, because the last one came back with nothing but an error. The socket's own ends
+    /// the call: the next try returns it. What is in its error queue (time stamps, for example) stays until the program takes it
+    /// from there.
     rest: u8,
 }
 
@@ -92,7 +93,8 @@ impl Call {
         Call { started: 0, until: Some(NEVER), caller: Caller::Server, rest: 0 }
     }
 
-    /// Where this call ends by the side's deadline and, where that `waits`, its timeout, as they are now. Fails if it already has.
+    /// When this call ends by the side's deadline and, if it `waits` for the side, its timeout, as they are now. Fails if it
+    /// already has.
     fn end(&mut self, side: &Side, waits: bool) -> Result<i64> {
         let mut now = 0;
         let end = self.until.unwrap_or_else(|| {
@@ -115,7 +117,7 @@ impl Call {
         self.check_side(pinned, true)
     }
 
-    /// The same for a side that the call does not wait for where it `waits` not: its timeout has no say.
+    /// The same; unless the call `waits` for this side, the side's timeout does not count.
     fn check_side(&mut self, pinned: &Pinned, waits: bool) -> Result<i64> {
         let side = pinned.side();
         self.check_gate(side)?;
@@ -170,7 +172,7 @@ impl Call {
         if watch[0].ready() { Ok(()) } else { self.edge(pinned, seen) }
     }
 
-    /// Minds what a poll has told.
+    /// Takes note of what a poll has reported.
     #[inline(never)]
     fn woken(&mut self, watches: &[Watch]) {
         const LONGEST: u8 = 32;
@@ -185,13 +187,13 @@ impl Call {
         let look = pinned.next_look();
         loop {
             let end = self.check(pinned)?;
-            // In the loop, for the worker that watches the descriptor may end.
+            // In the loop, because the worker that watches the descriptor may end.
             worker::register(pinned)?;
             if pinned.side().edges.load(Ordering::SeqCst) != seen || pinned.waits_in_vain() || has_come(look) {
                 return Ok(());
             }
             worker::sleep(end.min(look));
-            // What came is delivered whatever else has happened, but for a close.
+            // What came is delivered whatever else has happened, except a close.
             if pinned.side().edges.load(Ordering::SeqCst) != seen && !pinned.side().gate.is_closed() {
                 return Ok(());
             }
@@ -203,8 +205,8 @@ impl Call {
         self.until_ready(&[pinned], &[pinned], watches, NEVER, || pinned.waits_in_vain())
     }
 
-    /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first of their timeouts ends
-    /// it, and so does a deadline, a close or a cancel of all whom it `concerns`, among whom they are.
+    /// Waits until one of two handles is ready, or the only one, each in the direction of its `Pinned`. The first of their timeouts
+    /// ends it, and so does a deadline, a close or a cancel of any handle that it `concerns`, which includes these.
     pub fn any(&mut self, sides: &[&Pinned], concerns: &[&Pinned]) -> Result<()> {
         const TWO: usize = 2;
         let mut watches = [const { Watch::new(-1, 0) }; TWO];
@@ -221,7 +223,7 @@ impl Call {
         if worker::in_fiber() {
             poll_until(&mut watches[..count], 0)?;
             self.woken(&watches[..count]);
-            // Where something is always ready, nothing else would notice a close, or let others go on.
+            // If something is always ready, nothing else would notice a close, or let others go on.
             let ready = watches.iter().any(Watch::ready);
             return if ready { self.breathe(concerns) } else { self.any_edge(sides, &seen[..count], concerns) };
         }
@@ -300,11 +302,11 @@ impl Call {
         Ok(())
     }
 
-    /// Waits until `done`, which somebody makes so who then alarms `waiters`.
+    /// Waits until `done`: whoever makes that true then alarms `waiters`.
     pub fn so(&mut self, pinned: &Pinned, waiters: &Waiters<Waker>, done: impl Fn() -> bool) -> Result<()> {
         let place = Place::take(pinned)?;
         wait_with(&place.waker, waiters, NEVER, done, || self.check(pinned).map(drop))?;
-        // A close that makes it so is a close all the same.
+        // A close that makes it true is still a close.
         if pinned.side().gate.is_closed() { Err(Error::new(Code::Closed)) } else { Ok(()) }
     }
 
@@ -317,7 +319,7 @@ impl Call {
             let taken = side.waiters.take_turn(&waker, || side.gate.take_turn(), |more| side.gate.set_wanted(more));
             if taken {
                 pinned.got_turn();
-                // Who had the turn may have left for the same reason that ends this call.
+                // Whoever had the turn may have left for the same reason that ends this call.
                 return self.check_gate(side);
             }
             let slept = self.check(pinned).and_then(|end| waker.park(&mut [], end));
@@ -330,7 +332,7 @@ impl Call {
         }
     }
 
-    /// Looks again and again for as long as the handle's spin option says, before sleeping.
+    /// Polls in a loop for as long as the handle's spin option says, before sleeping.
     fn spin(&mut self, pinned: &Pinned, watch: &mut [Watch; 1]) -> Result<bool> {
         let span = pinned.socket().spin_us.load(Ordering::Relaxed);
         if span <= 0 {
@@ -411,14 +413,14 @@ impl Pinned {
         }
     }
 
-    /// Whether the direction is ended for writing, so that the next try will tell at once. poll(2) does not: a unix socket that is
-    /// full stays not ready for writing when it is shut down.
+    /// Whether the direction is ended for writing, which the next try will report at once. poll(2) does not: a unix socket that is
+    /// full does not become ready for writing when it is shut down.
     fn waits_in_vain(&self) -> bool {
         self.direction() == Direction::Write && self.side().shut.load(Ordering::SeqCst)
     }
 
-    /// When a call that waits for readiness has to try again all the same. A unix peer that reads no more ends this writing, of which
-    /// the kernel tells nobody but who sleeps in send(2).
+    /// When a call that waits for readiness has to try again all the same. A unix peer that has ended its reading ends this
+    /// writing, which the kernel reports only to those who sleep in send(2).
     fn next_look(&self) -> i64 {
         const MILLISECONDS: i64 = 100;
         let blind = self.direction() == Direction::Write && self.socket().family() == Some(Family::Unix);
@@ -451,13 +453,13 @@ pub fn any_ready(watches: &mut [Watch], until: i64) -> Result<bool> {
     }
 }
 
-/// Sleeps until a point in time. Where that has come already, a fiber still lets the others run.
+/// Sleeps until a point in time. If that has come already, a fiber still lets the others run.
 pub fn sleep_until(until: i64) -> Result<()> {
     any_ready(&mut [], until).map(drop)
 }
 
-/// Waits until `done`, which somebody makes so who then alarms `waiters`. False if `until` came first. Fails when `may_wait` does:
-/// [`scope::check`], or nothing for who has to wait even where its handler is canceled.
+/// Waits until `done`: whoever makes that true then alarms `waiters`. False if `until` came first. Fails when `may_wait` does:
+/// [`scope::check`], or nothing for a caller that has to wait even if its handler is canceled.
 pub fn until_so(
     waiters: &Waiters<Waker>,
     until: i64,

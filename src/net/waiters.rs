@@ -51,8 +51,8 @@ pub struct Waiters<W> {
     alarmed: AtomicBool,
     /// Somebody is on the list.
     occupied: AtomicBool,
-    /// The mark of the one who stays on the list when its wait is over, so that its next one costs no lock; 0: none. A wake
-    /// that finds it elsewhere is a look too many.
+    /// The mark of the one who stays on the list when its wait is over, so that its next one costs no lock; 0: none. A wake that
+    /// finds it busy elsewhere costs it one look too many.
     resident: AtomicU64,
 }
 
@@ -83,7 +83,7 @@ impl<W: Wake> Waiters<W> {
         }
     }
 
-    /// Joins the list. What one waits for must be looked at after this, or a wake between would be lost.
+    /// Joins the list. What is waited for must be looked at after this, or a wake in between would be lost.
     /// `joined` runs under the lock.
     pub fn join(&self, waiter: W, purpose: For, joined: impl FnOnce()) -> Result<()> {
         self.with(|list| {
@@ -92,14 +92,14 @@ impl<W: Wake> Waiters<W> {
             room.map_err(|_| Error::new(Code::OutOfMemory))?;
             list.push((waiter, purpose));
             self.occupied.store(true, Ordering::Relaxed);
-            // Between this and the look at what one waits for; the other half is in `alarm`.
+            // Between this and the look at what is waited for; the other half is in `alarm`.
             fence(Ordering::SeqCst);
             joined();
             Ok(())
         })
     }
 
-    /// Whether the waiter of this mark stands on the list from an earlier wait: as good as joining.
+    /// Whether the waiter of this mark is still on the list from an earlier wait: as good as joining.
     #[inline]
     pub fn has_resident(&self, mark: u64) -> bool {
         self.resident.load(Ordering::SeqCst) == mark
@@ -144,8 +144,8 @@ impl<W: Wake> Waiters<W> {
         });
     }
 
-    /// Whether `waiter` is the first of those who wait for their turn; if so `take` is asked, and where it agrees the waiter
-    /// has left the list and `left` runs with whether others wait for theirs.
+    /// Whether `waiter` is the first of those who wait for their turn; if so `take` is asked, and if it agrees the waiter has left
+    /// the list and `left` is told whether others wait for theirs.
     pub fn take_turn(&self, waiter: &W, take: impl FnOnce() -> bool, left: impl FnOnce(bool)) -> bool {
         self.with(|list| {
             let Some(at) = first_for_turn(list) else {
@@ -160,7 +160,7 @@ impl<W: Wake> Waiters<W> {
         })
     }
 
-    /// The turn is free: wakes who has waited longest for it.
+    /// The turn is free: wakes whoever has waited longest for it.
     pub fn pass_turn(&self) {
         self.with(|list| {
             if let Some(at) = first_for_turn(list) {
@@ -182,7 +182,7 @@ impl<W: Wake> Waiters<W> {
 
     /// Wakes everybody, to look again at flags and deadlines that were set before this. Async-signal-safe.
     pub fn alarm(&self) {
-        // Who joins later sees what was set.
+        // Whoever joins later sees what was set.
         fence(Ordering::SeqCst);
         if self.occupied.load(Ordering::Relaxed) {
             self.alarmed.store(true, Ordering::SeqCst);
@@ -190,7 +190,7 @@ impl<W: Wake> Waiters<W> {
         }
     }
 
-    /// Nobody waits any more: who has stayed leaves.
+    /// Nobody waits any more: whoever has stayed leaves.
     pub fn reset(&self) {
         if self.occupied.load(Ordering::SeqCst) {
             self.with(|list| {
@@ -222,7 +222,7 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    /// Counts how often it is woken. Those that have a mark may stay.
+    /// Counts how often it is woken. One that has a mark may stay.
     #[derive(Clone)]
     struct Sleeper(Rc<Cell<usize>>, u64);
 

@@ -1,5 +1,5 @@
-//! What a thread or a fiber sleeps with, and is woken by: an eventfd that the thread keeps from one wait to the next, or the
-//! fiber's number in its worker's inbox.
+//! What wakes a sleeping thread or fiber: an eventfd that the thread keeps from one wait to the next, or the fiber's number in its
+//! worker's inbox.
 
 use super::error::Result;
 use super::lock::try_lock;
@@ -71,7 +71,7 @@ impl Wake for Waker {
 }
 
 thread_local! {
-    // Without a destructor: where this is first used while the thread ends, its time would be over.
+    // Without a destructor: if this is first used while the thread ends, it would be too late for one.
     static PARKER: RefCell<ManuallyDrop<Option<Shared<Parker>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
@@ -155,12 +155,12 @@ impl Waker {
         }
     }
 
-    /// A waker that is no thread's: for those who sleep in an epoll set that has its eventfd.
+    /// A waker that belongs to no thread: for those who sleep in an epoll set that has its eventfd.
     pub fn apart() -> Result<Waker> {
         Ok(Waker::Thread(Shared::new(Parker::new(Some(Event::new()?), process::generation()))?))
     }
 
-    /// A waker that is not kept for the thread. Without a descriptor for it, who sleeps with it looks up now and then.
+    /// A waker that is not kept for the thread. Without a descriptor for it, whoever sleeps with it wakes now and then to look.
     pub fn fresh() -> Result<Waker> {
         Ok(Waker::Thread(Shared::new(Parker::new(Event::new().ok(), process::generation()))?))
     }
@@ -195,7 +195,7 @@ impl Waker {
         }
     }
 
-    /// Sleeps until one of `watches` is ready, somebody wakes the caller, a signal comes, or `until`. May return early.
+    /// Sleeps until one of `watches` is ready, somebody wakes the caller, a signal comes, or `until` is reached. May return early.
     #[inline]
     pub fn park(&self, watches: &mut [Watch], until: i64) -> Result<()> {
         match self {

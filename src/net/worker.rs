@@ -26,13 +26,13 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// The numbers under which an epoll set tells what is no socket of a handle; handles are positive as `i64`.
+/// The numbers under which an epoll set reports what is not the socket of a handle; handles are positive as `i64`.
 const WAKE: u64 = u64::MAX;
 pub const LISTENER: u64 = u64::MAX - 1;
 const BARE: u64 = u64::MAX - 2;
 /// How many events are taken from the kernel at once: so few that what one touches is still in the caches when its fiber runs.
 const BATCH: usize = 32;
-/// The number in the inbox that stands for whom the worker works for; fibers have greater ones.
+/// The number in the inbox that stands for the worker's host; fibers have greater ones.
 pub const HOST: u32 = 0;
 
 static SERIAL: AtomicU32 = AtomicU32::new(1);
@@ -89,7 +89,7 @@ impl Reactor {
     }
 }
 
-/// What wakes a fiber, or a worker's host: from any thread, and from signal handlers. A late wake is a look too many.
+/// What wakes a fiber, or a worker's host: from any thread, and from signal handlers. A late wake costs one look too many.
 #[derive(Clone, PartialEq)]
 pub struct Ticket {
     reactor: Shared<Reactor>,
@@ -133,7 +133,7 @@ pub trait Host {
 }
 
 thread_local! {
-    // Without a destructor, which would need memory at its first use: who sets it takes it back.
+    // Without a destructor, which would need memory at its first use: whoever sets it takes it back.
     static WORKER: RefCell<ManuallyDrop<Option<Shared<Worker>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     static FIBER: Cell<Running> = const { Cell::new(Running::NOTHING) };
 }
@@ -176,7 +176,7 @@ struct Place {
     fiber: Option<Fiber>,
     scope: Option<Shared<Scope>>,
     failure: Option<Box<Failure>>,
-    /// Stands in `ready`.
+    /// Is in `ready`.
     listed: bool,
     /// Until when it sleeps; an entry in `timers` is not later.
     until: i64,
@@ -225,7 +225,7 @@ pub fn breathe() {
     }
 }
 
-/// Suspends the calling fiber until somebody wakes it, or `until`.
+/// Suspends the calling fiber until somebody wakes it, or `until` is reached.
 #[inline]
 pub fn sleep(until: i64) {
     if until == NEVER {
@@ -235,7 +235,7 @@ pub fn sleep(until: i64) {
     }
 }
 
-/// Suspends the calling fiber until one of `watches` is ready, somebody wakes it, or `until`. May return early.
+/// Suspends the calling fiber until one of `watches` is ready, somebody wakes it, or `until` is reached. May return early.
 pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
     let Some((worker, number)) = current() else { return Ok(()) };
     if !watches.is_empty() {
@@ -249,7 +249,7 @@ pub fn park(watches: &mut [Watch], until: i64) -> Result<()> {
     poll_until(watches, 0)
 }
 
-/// Sees to it that what happens on a socket is heard by the fibers that wait for it.
+/// Makes sure that the fibers that wait for a socket hear of its events.
 #[inline]
 pub fn register(pinned: &Pinned) -> Result<()> {
     if pinned.socket().is_registered() { Ok(()) } else { register_here(pinned) }
@@ -271,7 +271,7 @@ fn register_here(pinned: &Pinned) -> Result<()> {
     }
 }
 
-/// Works with the last failure of the calling fiber; None if the caller is none, or has had no failure and `make` is false.
+/// Works with the last failure of the calling fiber; None if the caller is not a fiber, or has had no failure and `make` is false.
 pub fn with_failure<T>(make: bool, work: impl FnOnce(&mut Failure) -> T) -> Option<T> {
     let (worker, number) = current()?;
     let mut places = worker.places.borrow_mut();
@@ -419,7 +419,7 @@ impl Worker {
         true
     }
 
-    /// Has what the next fiber needs fetched while the one before it runs.
+    /// Prefetches what the next fiber needs while the one before it runs.
     fn fetch_next(&self) {
         let (ready, places) = (self.ready.borrow(), self.places.borrow());
         if let Some(fiber) = ready.front().and_then(|number| places.get(*number as usize)?.fiber.as_ref()) {
@@ -530,7 +530,7 @@ impl Worker {
         fiber::suspend();
     }
 
-    /// Sees to it that a fiber is looked at not later than `until`. An earlier entry stays: deadlines that move on with every
+    /// Makes sure that a fiber is looked at no later than `until`. An earlier entry stays: deadlines that move on with every
     /// request cost nothing until one comes near.
     fn set_timer(&self, number: u32, until: i64) {
         let mut timers = self.timers.borrow_mut();

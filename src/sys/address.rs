@@ -181,7 +181,7 @@ pub fn interface_index(name: &std::ffi::CStr) -> Result<u32> {
     // SAFETY: a NUL-terminated string.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => Err(match Errno::last() {
-            // What glibc says where it can have no socket to ask through: one of our own tells why.
+            // What glibc says if it can get no socket to ask through: opening one of our own tells why.
             Errno::ENOENT => socket::socket(Family::Unix, Type::Datagram, 0).err().unwrap_or(Errno::ENOENT),
             errno => errno,
         }),

@@ -338,7 +338,7 @@ fn receive_messages(descriptor: RawFd, messages: &mut [MaybeUninit<libc::mmsghdr
 
 const SENDING: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// sendto(2): a datagram to `to`, or to the peer of a connected socket where that is none.
+/// sendto(2): a datagram to `to`, or to the peer of a connected socket if that is None.
 pub fn send_to(descriptor: RawFd, bytes: &[u8], to: &Endpoint, family: Option<Family>) -> Result<usize> {
     let mut mapped = MaybeUninit::uninit();
     let (name, length) = to.destination(family, &mut mapped)?;

@@ -10,9 +10,9 @@ pub const HANGUP: u32 = libc::EPOLLHUP as u32;
 pub const ERROR: u32 = libc::EPOLLERR as u32;
 /// Urgent data. A read stops in front of it.
 pub const PRIORITY: u32 = libc::EPOLLPRI as u32;
-/// Tell of a change once, not of a state again and again.
+/// Report a change once, not a state again and again.
 pub const EDGE: u32 = libc::EPOLLET as u32;
-/// Tell once, then nothing until the next [`modify`].
+/// Report once, then nothing until the next [`modify`].
 pub const ONCE: u32 = libc::EPOLLONESHOT as u32;
 /// Of several epoll sets that watch the descriptor, wake one.
 pub const EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
@@ -58,7 +58,7 @@ pub fn modify(epoll: impl AsRawFd, descriptor: RawFd, events: u32, number: u64) 
     control(epoll, libc::EPOLL_CTL_MOD, descriptor, events, number)
 }
 
-/// Watches it no more. Closing would not do where the open file lives on in another descriptor.
+/// Watches it no more. Closing would not be enough if the open file lives on in another descriptor.
 pub fn delete(epoll: impl AsRawFd, descriptor: RawFd) -> Result<()> {
     control(epoll, libc::EPOLL_CTL_DEL, descriptor, 0, 0)
 }

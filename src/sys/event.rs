@@ -27,7 +27,7 @@ impl Event {
         }
     }
 
-    /// Makes it readable. Async-signal-safe: one write(2). It cannot fail but when the counter is full, and then it is readable.
+    /// Makes it readable. Async-signal-safe: one write(2). It can fail only if the counter is full, and then it is readable.
     pub fn set(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes are read from `one`.

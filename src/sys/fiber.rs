@@ -1,4 +1,4 @@
-//! Fibers: functions with a stack of their own that can be left and gone on with, on one thread. And their stacks.
+//! Fibers: functions with a stack of their own that can be suspended and resumed, on one thread. And their stacks.
 
 use super::memory::fetch_ahead;
 use super::sanitizer::{Bounds, Sanitizer, Strand};
@@ -162,7 +162,7 @@ impl Fiber {
         Fiber { coroutine: Coroutine::with_stack(stack, start), bounds, strand: Strand::new(), suspended_at: std::ptr::null() }
     }
 
-    /// Goes on with it until it suspends or ends. Whether it has ended.
+    /// Resumes it until it suspends or ends. Whether it has ended.
     #[inline]
     pub fn resume(&mut self) -> bool {
         let left = Sanitizer::present().map(|sanitizer| (sanitizer, sanitizer.enter(self.bounds)));
@@ -182,7 +182,8 @@ impl Fiber {
         ended
     }
 
-    /// It is about to be resumed: has what it was about fetched from its stack. Of many fibers none finds its own in the caches.
+    /// It is about to be resumed: prefetches what it was working on from its stack. Of many fibers none finds its data in the
+    /// caches.
     #[inline]
     pub fn fetch_ahead(&self) {
         if !self.suspended_at.is_null() {

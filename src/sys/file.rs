@@ -11,7 +11,7 @@ pub struct Identity {
     inode: u64,
 }
 
-/// What lstat(2) tells of a file.
+/// What lstat(2) reports about a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Status {
     pub identity: Identity,
@@ -101,7 +101,7 @@ fn open(path: &[u8], flags: i32) -> Result<OwnedFd> {
     })
 }
 
-/// flock(2), exclusive, without waiting. EAGAIN where somebody else has it.
+/// flock(2), exclusive, without waiting. EAGAIN if somebody else has it.
 pub fn try_lock(file: &OwnedFd) -> Result<()> {
     // SAFETY: no pointers.
     restart(|| check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) })).map(drop)

@@ -1,4 +1,4 @@
-//! Memory: searching it, having it fetched ahead of its use, and boxes whose allocation may fail.
+//! Memory: searching it, prefetching it, and boxes whose allocation may fail.
 
 use super::{Errno, Result};
 
@@ -9,7 +9,7 @@ pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     if found.is_null() { None } else { Some(found as usize - bytes.as_ptr() as usize) }
 }
 
-/// Has the processor fetch what is about to be used into its caches, while it goes on. No address is a wrong one.
+/// Has the processor prefetch what is about to be used into its caches, while it goes on. Any address will do.
 #[inline]
 pub fn fetch_ahead(start: *const u8, length: usize) {
     const CACHE_LINE: usize = 64;

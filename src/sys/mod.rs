@@ -48,8 +48,8 @@ pub mod transfer;
 use std::ffi::CStr;
 pub use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-// glibc's names for itself of what programs call functions of their own: those would be called in its place. Other C libraries have no
-// such names.
+// The names that glibc reserves for itself: a program may have functions of its own by the plain names, which would be called in
+// place of glibc's. Other C libraries have no such names.
 unsafe extern "C" {
     #[cfg_attr(target_env = "gnu", link_name = "__read")]
     #[cfg_attr(not(target_env = "gnu"), link_name = "read")]

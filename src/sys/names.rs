@@ -24,8 +24,9 @@ impl ResolverError {
     }
 }
 
-/// Why a look-up without result says nothing about the name: the C library also calls a name unknown that it had no descriptors to
-/// look up with. Its errno shows that, unless it could not even read which databases there are: then only trying does.
+/// Why a look-up without result says nothing about the name: the C library also calls a name unknown if it had no descriptors to
+/// look it up with. Its errno shows that, unless it could not even read which databases there are: then only a try for a descriptor
+/// does.
 fn lack_of_descriptors(last: Errno) -> Option<Errno> {
     [Some(last), Event::new().err()].into_iter().flatten().find(|errno| errno.is_lack_of_descriptors())
 }

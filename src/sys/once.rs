@@ -3,8 +3,7 @@
 #[cfg(not(tsan))]
 pub use std::sync::OnceLock;
 
-/// std's, of which the part that runs once is not built for the thread sanitizer, and a flag by which that sees the value being
-/// handed over.
+/// std's, and a flag by which the thread sanitizer sees that the value is published: std's part that runs once is not built for it.
 #[cfg(tsan)]
 pub struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
@@ -21,7 +20,7 @@ impl<T> OnceLock<T> {
         self.set.load(std::sync::atomic::Ordering::Acquire).then(|| self.value.get()).flatten()
     }
 
-    /// Once this returns, whoever was first has handed its value over.
+    /// Once this returns, whoever was first has published its value.
     pub fn set(&self, value: T) -> Result<(), T> {
         let result = self.value.set(value);
         if result.is_ok() {

@@ -72,7 +72,7 @@ pub fn get(descriptor: impl AsRawFd, name: Name) -> Result<i32> {
     Ok(value)
 }
 
-/// SO_ERROR: the error that waits at the socket, which reading clears.
+/// SO_ERROR: the socket's pending error, which reading clears.
 pub fn take_error(descriptor: impl AsRawFd) -> Result<()> {
     match get(descriptor, ERROR)? {
         0 => Ok(()),
@@ -126,12 +126,12 @@ pub fn set_membership(descriptor: impl AsRawFd, group: IpAddr, interface: u32, m
     }
 }
 
-/// What TCP_INFO tells of a connection.
+/// What TCP_INFO reports about a connection.
 pub struct TcpInfo {
     /// Neither side can send any more: both have ended their directions, or the connection was reset.
     pub closed: bool,
     pub rtt_us: u32,
-    /// Segments sent again.
+    /// Segments retransmitted.
     pub retransmits: u32,
 }
 

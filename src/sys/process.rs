@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Holds the number of this process; 0 in a child that has not asked yet. [`NO_PAGE`] where the system wipes none.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
-/// Stays 0: who finds it asks for the process ID, each time.
+/// Stays 0: whoever finds it asks for the process ID, each time.
 static NO_PAGE: AtomicU32 = AtomicU32::new(0);
 /// The last number that was given.
 static LAST: AtomicU32 = AtomicU32::new(FIRST);
@@ -15,9 +15,9 @@ const FIRST: u32 = 1;
 
 /// A number that changes when the process forks: what belongs to threads of the parent is not valid in the child.
 ///
-/// The kernel clears a page marked MADV_WIPEONFORK (Linux 4.14) in the child, so that looking costs two loads and no
-/// pthread_atfork handler is left in the host. Where the kernel has no such pages, and emulators that only say they have, the number
-/// is the process ID, for a system call.
+/// The kernel clears a page marked MADV_WIPEONFORK (Linux 4.14) in the child, so that looking costs two loads and no pthread_atfork
+/// handler is left in the host. If the kernel has no such pages, or is an emulator that only says it has, the number is the process
+/// ID, for a system call.
 pub fn generation() -> u32 {
     let mut page = PAGE.load(Ordering::Acquire);
     if page.is_null() {
@@ -34,7 +34,7 @@ pub fn generation() -> u32 {
     }
 }
 
-/// A forked child's number. Of its threads that ask at once, all get that of the first.
+/// A forked child's number. Those of its threads that ask at once all get that of the first.
 #[cold]
 fn number(mine: &AtomicU32) -> u32 {
     if std::ptr::eq(mine, &NO_PAGE) {
@@ -54,7 +54,7 @@ fn make_page() -> *mut AtomicU32 {
     }
     // SAFETY: the mapping above.
     let advise = |advice| unsafe { libc::madvise(page, 4096, advice) } == 0;
-    // Who takes advice that there is none of has not understood the other either.
+    // A kernel that accepts advice that does not exist has not understood the other either.
     let number = if !advise(-1) && advise(libc::MADV_WIPEONFORK) {
         let number = page.cast::<AtomicU32>();
         // SAFETY: mapped, aligned and zeroed.

@@ -1,5 +1,5 @@
-//! Tells the address sanitizer and the thread sanitizer, where the program runs under one of them, on which stack the thread goes
-//! on (sanitizer/common_interface_defs.h and tsan_interface.h). Without them nothing is done.
+//! Tells the address sanitizer and the thread sanitizer, if the program runs under one of them, on which stack the thread continues
+//! (sanitizer/common_interface_defs.h and tsan_interface.h). Without them nothing is done.
 
 use super::once::OnceLock;
 use std::cell::Cell;

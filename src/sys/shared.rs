@@ -69,7 +69,7 @@ impl<T> Weak<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Shared<T> {
-        // Relaxed, as in Arc: who clones is an owner already.
+        // Relaxed, as in Arc: whoever clones is an owner already.
         self.inner().owners.fetch_add(1, Ordering::Relaxed);
         Shared(self.0)
     }

@@ -1,4 +1,4 @@
-//! Sockets: making, connecting, accepting, sending and receiving. Nothing here blocks but [`connect`] and [`accept`] on a
+//! Sockets: making, connecting, accepting, sending and receiving. Nothing here blocks except [`connect`] and [`accept`] on a
 //! descriptor that is in blocking mode; nothing raises SIGPIPE.
 
 use super::address::{Address, Raw};
@@ -110,7 +110,7 @@ pub fn receive(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize
     if length >= 0 { Ok(length as usize) } else { receive_again(descriptor, buffer, flags) }
 }
 
-/// The failed call's error, or the call again where a signal cut it short.
+/// The failed call's error, or the call again if a signal cut it short.
 #[cold]
 #[inline(never)]
 fn receive_again(descriptor: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize> {
@@ -136,7 +136,7 @@ pub fn discard(descriptor: RawFd) -> Result<usize> {
 #[cfg(not(tsan))]
 use libc::recv as receive_nothing;
 
-/// recv(2) behind the back of the thread sanitizer, which would have the buffer written.
+/// recv(2) behind the back of the thread sanitizer, which would take the buffer for written.
 #[cfg(tsan)]
 unsafe fn receive_nothing(descriptor: RawFd, into: *mut libc::c_void, length: usize, flags: i32) -> isize {
     let (address, its_length) = (std::ptr::null_mut::<libc::sockaddr>(), std::ptr::null_mut::<libc::socklen_t>());

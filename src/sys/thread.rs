@@ -59,7 +59,7 @@ struct Start<F> {
 }
 
 /// Starts a thread with all signals blocked. `name` has at most 15 bytes; `stack` is in bytes, 0: the system's default. `work` is
-/// dropped where it fails. Unlike std's, this reports the lack of memory.
+/// dropped if it fails. Unlike std's, this reports the lack of memory.
 pub fn spawn<F: FnOnce() + Send + 'static>(name: &'static CStr, stack: usize, work: F) -> Result<Thread> {
     let start = Box::into_raw(boxed(Start { name, work })?);
     // A thread inherits the mask of the one that starts it.
