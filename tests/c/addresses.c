@@ -172,7 +172,7 @@ static void equality_is_that_of_the_address_not_of_the_bytes(void)
     CHECK(sock_address_parse("127.0.0.1", "80", &a), ==, 0);
     b = a;
     CHECK(sock_address_equal(&a, &b), ==, 1);
-    memset(b.storage + b.length, 0x33, sizeof b.storage - b.length); /* what lies behind does not count */
+    memset(b.storage + b.length, 0x33, sizeof b.storage - b.length); /* what lies beyond does not count */
     CHECK(sock_address_equal(&a, &b), ==, 1);
     CHECK(sock_address_parse("127.0.0.1", "81", &b), ==, 0);
     CHECK(sock_address_equal(&a, &b), ==, 0);
@@ -219,7 +219,7 @@ static void the_storage_is_a_sockaddr(void)
     raw_close(listener);
 }
 
-/* Bytes that are no address: refused, not read past. */
+/* Bytes that are not an address: refused, not read past. */
 static void damaged_addresses_are_refused(void)
 {
     sock_address address;

@@ -265,7 +265,7 @@ static void option_sizes_are_checked(void)
         longer.tail[i] = 0;
     }
 
-    /* An older program's struct ends earlier; what lies behind it is not read. */
+    /* An older program's struct ends earlier; what lies after it is not read. */
     options = (sock_options){ .size = offsetof(sock_options, io_timeout_ms), .family = SOCK_IPV4, .timeout_ms = 5000 };
     options.nodelay = SOCK_OFF;
     options.backlog = -12345;
@@ -336,7 +336,7 @@ static void fields_out_of_range_are_refused(void)
     }
 }
 
-/* A field that means nothing to the call is a misunderstanding, and is told. */
+/* A field that does not apply to the call is a misunderstanding, and is reported. */
 static void fields_of_other_calls_are_refused(void)
 {
     const sock_options *not_for_open[] = {
@@ -361,7 +361,7 @@ static void fields_of_other_calls_are_refused(void)
     }
 }
 
-/* An option that means nothing for the host, or contradicts it or another option, is a misunderstanding too. */
+/* An option that does not apply to the host, or contradicts it or another option, is a misunderstanding too. */
 static void fields_that_contradict_the_host_are_refused(void)
 {
     struct {
@@ -409,7 +409,7 @@ static void fields_that_contradict_the_host_are_refused(void)
     CHECK(open_descriptors(), ==, descriptors);
 }
 
-/* What only tunes TCP and IP is no misunderstanding: a program need not know what kind of host it was configured with. */
+/* What only tunes TCP and IP is not a misunderstanding: a program need not know what kind of host it was configured with. */
 static void tuning_that_a_unix_host_does_not_need_is_ignored(void)
 {
     char folder[FOLDER], stream[UNIX_HOST], datagrams[UNIX_HOST + 1];

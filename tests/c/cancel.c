@@ -65,7 +65,7 @@ static void cancel_is_sticky_for_whatever_would_wait(make_pair make)
 }
 OVER_BOTH(cancel_is_sticky_for_whatever_would_wait)
 
-/* A canceled call that need not wait is done as ever. */
+/* A call on a canceled handle that need not wait works as usual. */
 static void what_need_not_wait_is_done_after_cancel(make_pair make)
 {
     sock_t pair[2];

@@ -189,7 +189,7 @@ static void addresses_of_the_wrong_family_and_port_are_refused(void)
     CHECK(sock_close(s), ==, 0);
 }
 
-/* By sockets of either family, but for one that has no way to IPv4. */
+/* By sockets of either family, except one that cannot reach IPv4. */
 static void a_mapped_receiver_is_reached_by_ipv4(void)
 {
     sock_t four = bound(), senders[] = {bound(), sock_udp_bind(NULL, "0", NULL)};
@@ -356,7 +356,7 @@ static void a_connected_socket_hears_only_its_peer(void)
     CHECK(sock_close(stranger), ==, 0);
 }
 
-/* A socket connected to a port where nobody is, nor comes. */
+/* A socket connected to a port where nobody is, and nobody will be. */
 static sock_t connected_to_nobody(void)
 {
     sock_t gone = bound_to(own_loopback());
@@ -425,7 +425,7 @@ static void a_batch_that_is_refused_midway_tells_it_afterwards(void)
     CHECK(sock_close(s), ==, 0);
 }
 
-/* The refusal of what was sent comes while a later entry is being sent: whichever call comes next tells it, once. */
+/* The refusal of what was sent comes while a later entry is being sent: whichever call comes next reports it, once. */
 static void a_refusal_between_two_entries_is_kept_for_the_next_call(void)
 {
     static char data[4000];
@@ -732,7 +732,7 @@ static void what_is_left_of_joined_datagrams_comes_first(void)
     close_both(a, b);
 }
 
-/* Whoever has had to wait so far waits first, but not for what is there. */
+/* A call after calls that had to wait waits first, but not for what is there. */
 static void what_is_left_of_joined_datagrams_is_not_waited_for(void)
 {
     static char data[3000];
@@ -1079,7 +1079,7 @@ static void who_shares_a_socket_may_shut_it_down(void)
     CHECK(sock_poller_wait(poller, &event, 1, 10000), ==, 1);
     CHECK(event.ready & SOCK_READ, !=, 0);
     CHECK(sock_read(pair[1], &byte, 1), ==, 0);
-    CHECK(sock_poller_wait(poller, &event, 1, 20), ==, 0); /* the end has been told */
+    CHECK(sock_poller_wait(poller, &event, 1, 20), ==, 0); /* the end has been reported */
     CHECK(sock_close(poller), ==, 0);
     close_both(pair[0], pair[1]);
 }
@@ -1212,13 +1212,13 @@ static void a_local_address_chooses_the_family(void)
         CHECK(s, >, 0);
         sock_info info = {.size = sizeof info};
         CHECK(sock_get_info(s, &info), ==, 0);
-        CHECK(info.attempts, ==, 1); /* the other family's address was none to try */
+        CHECK(info.attempts, ==, 1); /* the other family's address was not one to try */
         sock_address peer;
         CHECK(sock_peer_address(s, &peer), ==, 0);
         check_text(&peer, six ? "[::1]:9" : "127.0.0.1:9");
         CHECK(sock_close(s), ==, 0);
     }
-    /* What is wrong with the options is told before anybody asks for the name. */
+    /* What is wrong with the options is reported before the name is looked up. */
     CHECK(sock_udp_open("name.invalid", "9", SOCK_OPTIONS(.local_host = "localhost")), ==, SOCK_EINVAL);
 }
 

@@ -168,7 +168,7 @@ static void data_that_is_there_is_delivered_after_the_deadline(make_pair make)
 }
 OVER_BOTH(data_that_is_there_is_delivered_after_the_deadline)
 
-/* Also where reads have lately had to wait each time, and so wait before they look. */
+/* Also if recent reads each had to wait, so that they wait before they look. */
 static void a_read_used_to_waiting_looks_once_more(make_pair make)
 {
     sock_t pair[2];
@@ -223,7 +223,7 @@ static void an_end_is_reported_after_the_deadline(make_pair make)
 }
 OVER_BOTH(an_end_is_reported_after_the_deadline)
 
-/* The peer drips a byte every few milliseconds: each step has news, and yet the whole ends in time. */
+/* The peer sends a byte every few milliseconds: each step makes progress, and yet the whole ends in time. */
 typedef struct dripping {
     int peer;
     atomic_bool stop;

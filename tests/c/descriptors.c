@@ -423,7 +423,7 @@ static int kind_of(sock_t s)
     return info.kind;
 }
 
-/* Who connected stays the peer, whatever program it has become. */
+/* Whoever connected stays the peer, whatever program it has become. */
 static void credentials_survive_an_exec_of_the_peer(void)
 {
     char host[80], bytes[4];
@@ -505,7 +505,7 @@ static void an_adopted_socket_that_was_never_connected_says_so(void)
     CHECK(sock_close(s), ==, 0);
 }
 
-/* The end of a connection that was made behind the library's back is told as that of any other. */
+/* The end of a connection that was made behind the library's back is reported like that of any other. */
 static void an_adopted_socket_may_be_connected_later(void)
 {
     uint16_t port;
@@ -517,7 +517,7 @@ static void an_adopted_socket_may_be_connected_later(void)
     raw_close(raw_accept(listener));
     char byte;
     CHECK(sock_read(s, &byte, 1), ==, 0);
-    CHECK(sock_write(s, "x", 1), ==, 1); /* for which the peer's machine resets the connection */
+    CHECK(sock_write(s, "x", 1), ==, 1); /* to which the peer's machine answers with a reset */
     int64_t result;
     WAIT_UNTIL((result = sock_try_write(s, "x", 1)) < 0);
     CHECK(result, ==, SOCK_EPIPE);
@@ -666,7 +666,7 @@ static void the_end_of_sequenced_packets_is_no_packet_of_a_batch(void)
         sock_t s = sock_from_fd(fds[0]), poller = sock_poller();
         sock_event event;
         CHECK(sock_poller_add(poller, s, SOCK_READ, NULL), ==, 0);
-        CHECK(send(fds[1], "", 0, 0), ==, 0); /* an empty packet that more comes after is one */
+        CHECK(send(fds[1], "", 0, 0), ==, 0); /* an empty packet that is followed by another is a packet */
         raw_send(fds[1], "x", 1);
         close(fds[1]);
         int64_t got = 0;
@@ -688,7 +688,7 @@ static void the_end_of_sequenced_packets_is_no_packet_of_a_batch(void)
     }
 }
 
-/* Unlike sequenced packets, they have no end: one that is shut down says so itself when all has been read. */
+/* Unlike sequenced packets, they have no end: one that is shut down reports that itself when all has been read. */
 static void empty_unix_datagrams_that_came_before_a_shutdown_are_delivered(void)
 {
     int fds[2];
@@ -727,7 +727,7 @@ static void accepting_on_an_adopted_blocking_listener_never_blocks(void)
     CHECK(sock_close(s), ==, 0);
     raw_close(peer);
     CHECK(sock_close(listener), ==, 0);
-    CHECK(is_blocking(copy), ==, true); /* as it was, for who else has it */
+    CHECK(is_blocking(copy), ==, true); /* as it was, for whoever else has it */
     close(copy);
 }
 

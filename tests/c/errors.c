@@ -1,4 +1,4 @@
-/* Errors: every code has a name and a phrase, and the text of a failure tells what failed, with whom and why. */
+/* Errors: every code has a name and a phrase, and the text of a failure says what failed, with whom and why. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,7 +154,7 @@ static void a_handle_of_the_wrong_kind_is_named(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
-/* A program that did not look whether it got a handle is told why it did not. */
+/* A program that did not check whether it got a handle is told why it did not get one. */
 static void a_code_in_place_of_a_handle_is_named(void)
 {
     char byte;

@@ -96,7 +96,7 @@ static int64_t open_name_now(void) { return close_if_open(sock_open("localhost",
 static int64_t listen_name_now(void) { return close_if_open(sock_listen("localhost", "0", NULL)); }
 static int64_t service_now(void) { return close_if_open(sock_udp_open("127.0.0.1", "domain", NULL)); }
 
-/* The resolver opens files and sockets. Without descriptors it calls every name unknown, which is no verdict on the name. */
+/* The resolver opens files and sockets. Without descriptors it calls every name unknown, which says nothing about the name. */
 static void without_descriptors_no_name_is_called_unknown(void)
 {
     struct {
@@ -118,7 +118,7 @@ static void without_descriptors_no_name_is_called_unknown(void)
     raw_close(listener);
 }
 
-/* Nor does the first look-up of a process, which has not yet read which databases there are. */
+/* The same for the first look-up of a process, which has not yet read which databases there are. */
 static void without_descriptors_the_first_name_is_not_called_unknown(void)
 {
     leave_room_for(0);

@@ -25,7 +25,7 @@ static served serve_on(int workers, sock_handler handler, void *context, size_t 
 
 /* ---- results of their own ---- */
 
-/* A logger may wait: what fails in the other fibers meanwhile is logged all the same, and what fails in the logger is not. */
+/* A logger may wait: what fails in the other fibers meanwhile is still logged, and what fails in the logger is not. */
 static atomic_int logged;
 
 static void wait_for_another_message(int level, const char *message, void *context)
@@ -236,7 +236,7 @@ static void a_busy_fiber_starves_nobody(void)
         }
         times[i] = now_us() - began;
     }
-    if (!under_memcheck()) CHECK(median(times, 40), <, 500000); /* who is starved would wait until the flood ends */
+    if (!under_memcheck()) CHECK(median(times, 40), <, 500000); /* a starved fiber would wait until the flood ends */
     atomic_store(&flooding, false);
     for (int i = 0; i < 2; i++) join_thread(threads[i]);
     raw_close(impatient);
@@ -278,7 +278,7 @@ static void fill_and_write(sock_t connection, void *context)
     s->result = sock_write(s->to, "no room", 7);
 }
 
-/* Of a unix socket that is full and shut down the kernel tells nobody. */
+/* That a full unix socket is shut down the kernel reports to nobody. */
 static void a_half_close_ends_the_write_of_a_fiber(void)
 {
     stuck writer = { 0 };
@@ -427,7 +427,7 @@ static void lines_come_through_whatever_the_size_of_the_bursts(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* Who accepts keeps connections until it has four more than another worker, and an eighth of its own. */
+/* A worker keeps the connections it accepts until it has four more than another, and an eighth of its own. */
 typedef struct share { atomic_int worker, connections; } share;
 enum { WORKERS = 3 };
 
@@ -513,7 +513,7 @@ static void a_socket_outlives_the_worker_that_watched_it(void)
     for (int i = 0; i < 100; i++) close_pair(others[i]);
 }
 
-/* Whether some epoll set of this process watches a descriptor, as /proc tells it. */
+/* Whether some epoll set of this process watches a descriptor, as /proc shows. */
 static bool is_watched(int descriptor)
 {
     bool found = false;
@@ -529,7 +529,7 @@ static bool is_watched(int descriptor)
     return found;
 }
 
-/* A server whose worker watches the first of the pair, for the handler waits there. */
+/* A server whose worker watches the first of the pair, because the handler waits there. */
 static served serve_watched(shared *it, sock_handler handler, int *client)
 {
     served s = serve_on(1, handler, it, 0);
@@ -675,7 +675,7 @@ static void fibers_wait_for_datagrams(void)
     for (int i = 0; i < 3; i++) raw_close(clients[i]);
 }
 
-/* Of a refused datagram epoll tells an error, and no data. */
+/* For a refused datagram epoll reports an error, and no data. */
 static void a_refusal_reaches_a_fiber_that_waits_for_datagrams(void)
 {
     shared it = { .entered = 0 };
@@ -748,7 +748,7 @@ static void a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended(ma
 }
 OVER_BOTH(a_relay_that_never_has_to_wait_lets_others_go_on_and_can_be_ended)
 
-/* Calls that never have to wait, one after the other: the other fiber of the worker has its turn all the same. */
+/* Calls that never have to wait, one after the other: the other fiber of the worker still has its turn. */
 typedef struct busy_fiber {
     void (*once)(sock_t handles[2]);
     sock_t handles[2];
@@ -923,7 +923,8 @@ static void a_lingering_close_lets_others_run(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* The kernel reports a reset once: the second to ask gets EPIPE or an end, and has to be told the same as the first. */
+/* The kernel reports a reset once: the second to ask gets EPIPE or an end from it, and must get the same from the library as the
+ * first. */
 typedef struct sharers {
     sock_t s;
     int reader;
@@ -1001,7 +1002,7 @@ static void a_path_is_gone_though_a_fiber_has_not_left_its_listener(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* A read that filled its buffer may have left something there, which no news will tell of. */
+/* A read that filled its buffer may have left something there, which no event will report. */
 static void echo_byte_by_byte(sock_t connection, void *context)
 {
     char byte;
@@ -1022,7 +1023,7 @@ static void a_burst_is_read_byte_by_byte(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
-/* A read that emptied the socket makes the next one wait first: where its deadline is over it looks all the same. */
+/* A read that emptied the socket makes the next one wait first: if its deadline is over, it looks all the same. */
 static void read_after_the_deadline(sock_t connection, void *context)
 {
     atomic_int *read = context;
@@ -1217,7 +1218,8 @@ static void several_fibers_may_wait_for_stdin(void)
     close(ends[1]);
 }
 
-/* A cancel ends the writer and the one behind it, though the first is gone, and its turn free, before the second hears of it. */
+/* A cancel ends the writer and the one behind it, even though the first is gone, and its turn free, before the second hears of
+ * it. */
 typedef struct queued { sock_t pair[2]; int pipe[2]; atomic_int entered; int64_t results[2]; } queued;
 
 static void queue_up_or_cancel(sock_t connection, void *context)
@@ -1263,7 +1265,7 @@ static void a_cancel_reaches_the_fiber_whose_turn_comes(void)
 
 /* ---- scale ---- */
 
-/* Connects from one of several loopback addresses, for the ports of one would not do. */
+/* Connects from one of several loopback addresses: the ports of one would not be enough. */
 static int connect_from(uint16_t port, uint32_t which)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };

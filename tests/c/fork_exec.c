@@ -173,7 +173,7 @@ static void a_fork_amid_busy_threads_leaves_a_library_that_works(void)
     close_pair(kept);
 }
 
-/* The same where the child closes the very handles that those threads use: none of their calls ever leaves in the child. */
+/* The same if the child closes the very handles that those threads use: none of their calls ever leaves in the child. */
 static void *read_lines(void *argument)
 {
     char line[16];
@@ -311,7 +311,7 @@ static void a_daemon_uses_handles_from_before_and_after(void)
     }
 }
 
-/* A call that was under way at the fork never ends in the child; closing there lets go of the connection all the same, and keeps the
+/* A call that was under way at the fork never ends in the child; closing there still lets go of the connection, and keeps the
  * descriptor's number from being used for something else. */
 static void closing_in_the_child_lets_go_though_a_call_was_under_way(make_pair make)
 {
@@ -409,7 +409,7 @@ static void a_forked_copy_keeps_the_connection_until_it_is_closed_too(void)
     close(go[1]);
 }
 
-/* In the child there is nothing to wait for: what is unsent goes on from the parent's copy, which lingers as it was asked to. */
+/* In the child there is nothing to wait for: what is unsent is sent from the parent's copy, which lingers as it was asked to. */
 static void a_lingering_handle_is_closed_in_the_child_at_once(void)
 {
     sock_t s;

@@ -76,7 +76,7 @@ static void a_half_close_ends_a_write_that_waits(make_pair make)
 }
 OVER_BOTH(a_half_close_ends_a_write_that_waits)
 
-/* On a unix socket, whose peer ends what it would read: the kernel wakes nobody who polls for room. */
+/* On a unix socket whose peer shuts down its reading: the kernel wakes nobody who polls for room. */
 static void a_unix_peer_that_reads_no_more_ends_a_write_that_waits(void)
 {
     static char data[1 << 20];
@@ -224,7 +224,7 @@ static void a_reset_ends_readers_that_wait(void)
     CHECK(sock_close(s), ==, 0);
 }
 
-/* The kernel reports a reset once: whichever of the two it tells, the other must not see a clean end. */
+/* The kernel reports a reset once: whichever of the two gets it, the other must not see a clean end. */
 static void a_reset_is_told_to_a_reader_and_a_writer_at_once(void)
 {
     static char data[1 << 20];
@@ -327,7 +327,7 @@ static void abort_leaves_no_connection_in_the_kernel(void)
     sock_t pair[2];
     tcp_pair(pair);
     uint16_t own = port_of(pair[0]), peers = port_of(pair[1]);
-    WAIT_UNTIL(kernel_has(own, peers)); /* where the table changes meanwhile, a look may miss a line */
+    WAIT_UNTIL(kernel_has(own, peers)); /* if the table changes meanwhile, a look may miss a line */
     CHECK(sock_abort(pair[0]), ==, 0);
     WAIT_UNTIL(!kernel_has(own, peers)); /* no TIME_WAIT either, which would stay for a minute */
     CHECK(sock_close(pair[1]), ==, 0);

@@ -185,7 +185,7 @@ static void *end_at_once(void *own_folder)
     return NULL;
 }
 
-/* A sanitizer starts a thread of its own with the program's first, which is none that a case could have left. */
+/* A sanitizer starts a thread of its own with the program's first, which is not one that a case could have left. */
 static void count_sanitizers_threads(void)
 {
     char folder[64];
@@ -372,7 +372,7 @@ int64_t processor_us(void)
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
-/* The kernel counts how long a thread was ready to run and had no processor. 0 where it does not tell. */
+/* The kernel counts how long a thread was ready to run and had no processor. 0 if it does not say. */
 static int64_t held_back_us(int thread)
 {
     char path[64];
@@ -636,7 +636,7 @@ int raw_accept(int listener)
     return fd;
 }
 
-/* A socket of the library's may be non-blocking: waits for it, where that is what the system call said. */
+/* A socket of the library's may be non-blocking: waits for it if the system call said that it would block. */
 static bool may_go_on(int fd, short events)
 {
     if (errno == EAGAIN) poll(&(struct pollfd){ .fd = fd, .events = events }, 1, -1);
@@ -689,7 +689,7 @@ void raw_reset(int fd)
     raw_close(fd);
 }
 
-/* The kernel still moves bytes from our buffer to the peer's for a moment, so "full" is full at so many looks in turn. */
+/* The kernel still moves bytes from our buffer to the peer's for a moment, so "full" means full at that many looks in a row. */
 enum { FULL_LOOKS = 10 };
 
 int64_t raw_fill(int fd)

@@ -29,7 +29,7 @@ typedef struct test_case {
 
 #define CASE(function) { #function, function, 0, false }
 #define LONG_CASE(function, seconds) { #function, function, seconds, false }
-#define SLOW_CASE(function) { #function, function, 0, true } /* lets time go by that is the library's, and needs no processor for that */
+#define SLOW_CASE(function) { #function, function, 0, true } /* waits for a time of the library's to pass, which needs no processor */
 #define TEST_MAIN(cases) \
     int main(int argc, char **argv) { return run_cases(argc, argv, cases, sizeof cases / sizeof cases[0]); }
 
@@ -60,7 +60,7 @@ bool under_memcheck(void); /* valgrind or a sanitizer does (SOCK_TEST_SANITIZED=
 int rounds(int usual);     /* usual, or a share of it under valgrind */
 int64_t hunting_ms(int64_t usual); /* how long a hunt goes on: SOCK_TEST_SECONDS, or ten minutes in the long form, or as usual */
 
-/* Time and conditions. Nothing in a test sleeps and hopes: it waits until something is so. */
+/* Time and conditions. Nothing in a test sleeps and hopes: it waits for a condition. */
 int64_t now_us(void);
 int64_t now_ms(void);
 void sleep_ms(int64_t ms);
@@ -131,7 +131,7 @@ int64_t call_accept(call *c);
 int64_t call_open(call *c);
 int64_t call_finish(call *c);
 
-/* Middle of several measurements, which one stall of a busy machine does not spoil. */
+/* The median of several measurements, which one stall of a busy machine does not spoil. */
 int64_t median(int64_t *values, size_t count);
 
 /* Children of a case. They die with it. */
@@ -206,7 +206,7 @@ void make_folder(char path[FOLDER]);
 enum { UNIX_HOST = FOLDER + 8 };
 void make_unix_host(char folder[FOLDER], char host[UNIX_HOST]);
 
-/* Bytes that tell where in a stream they were. */
+/* Bytes that show where in a stream they were. */
 void pattern(void *buffer, size_t size, uint64_t offset);
 size_t pattern_mismatch(const void *buffer, size_t size, uint64_t offset); /* index of the first wrong byte, or size */
 int pattern_file(size_t size); /* a file with so many of them, at its beginning, and no name */

@@ -1,4 +1,4 @@
-/* What a handle and the library tell about themselves, and the logger. */
+/* What a handle and the library report about themselves, and the logger. */
 #include <stdlib.h>
 #include <string.h>
 #include "harness.h"
@@ -80,7 +80,7 @@ static void opening_is_measured(void)
     raw_close(listener);
 }
 
-/* Opens again and again: what is told of each is within what the whole call took, and not nothing in all. */
+/* Opens again and again: the times reported of each are within what the whole call took, and not all zero. */
 static void expect_measured(sock_t (*open)(const char *, const char *, const sock_options *), const char *host, const char *port, bool resolves)
 {
     int64_t resolving = 0, connecting = 0;

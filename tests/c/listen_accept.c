@@ -37,7 +37,7 @@ static void an_address_in_use_is_refused(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
-/* The side that closes first keeps its port in TIME_WAIT; a server restarts all the same. */
+/* The side that closes first keeps its port in TIME_WAIT; a server can still restart. */
 static void a_port_can_be_listened_on_again_at_once(void)
 {
     const char *host = own_loopback();
@@ -61,7 +61,7 @@ static void an_address_of_no_interface_is_refused(void)
 {
     CHECK(sock_listen("192.0.2.1", "0", NULL), ==, SOCK_EADDRNOTAVAIL);
     CHECK(strstr(sock_last_error(), "192.0.2.1") != NULL, ==, true);
-    CHECK(sock_listen("fe80::1%2147483647", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* nor is there such an interface */
+    CHECK(sock_listen("fe80::1%2147483647", "0", NULL), ==, SOCK_EADDRNOTAVAIL); /* and there is no such interface */
 }
 
 static void a_link_local_address_needs_its_scope(void)
@@ -274,7 +274,7 @@ static void accepted_handles_inherit_what_is_promised(void)
     CHECK(sock_close(listener), ==, 0);
 }
 
-/* Also where the listener got it only later. */
+/* Also if the listener got it only later. */
 static void accepted_handles_inherit_what_is_set_on_the_listener(void)
 {
     sock_t listener = sock_listen("127.0.0.1", "0", SOCK_OPTIONS(.spin_us = 3));
@@ -343,7 +343,7 @@ static void *accept_until_closed(void *argument)
         CHECK(sock_close(s), ==, 0);
         atomic_fetch_add(a->accepted, 1);
     }
-    CHECK(s == SOCK_ECLOSED || s == SOCK_EHANDLE, ==, true); /* the latter where it was on its way to the next accept */
+    CHECK(s == SOCK_ECLOSED || s == SOCK_EHANDLE, ==, true); /* the latter if it was on its way to the next accept */
     return NULL;
 }
 
@@ -445,7 +445,7 @@ static void *accept_slowly(void *argument)
         sleep_ms(2);
         CHECK(sock_close(accepted), ==, 0);
     }
-    CHECK(accepted == SOCK_ECLOSED || accepted == SOCK_EHANDLE, ==, true); /* the latter where it was closed between two calls */
+    CHECK(accepted == SOCK_ECLOSED || accepted == SOCK_EHANDLE, ==, true); /* the latter if it was closed between two calls */
     return NULL;
 }
 

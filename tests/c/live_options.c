@@ -20,7 +20,7 @@ static const struct option {
     int option, has; /* the kinds that have it */
     int level, name, level6, name6;
     int64_t values[2];
-    int kernel[2]; /* what getsockopt tells then */
+    int kernel[2]; /* what getsockopt returns then */
     int64_t refused[2];
 } options[] = {
     { SOCK_OPT_NODELAY, TCP | LISTENER, IPPROTO_TCP, TCP_NODELAY, 0, 0, { 0, 1 }, { 0, 1 }, { 2, -1 } },
@@ -40,7 +40,7 @@ enum { OPTIONS = sizeof options / sizeof *options };
 static const char *const option_names[] = { "",     "NODELAY",       "KEEPALIVE_MS",   "USER_TIMEOUT_MS", "LINGER_MS", "SEND_BUFFER", "RECEIVE_BUFFER", "BROADCAST",
                                             "TTL",  "MULTICAST_TTL", "MULTICAST_LOOP", "TOS",             "MARK",      "SPIN_US",     "QUICKACK",       "CORK" };
 
-/* A socket of a kind, and what must be closed with it; 0 where this machine has no such thing. */
+/* A socket of a kind, and what must be closed with it; 0 if this machine has no such thing. */
 typedef struct made { sock_t socket, other[2]; } made;
 
 static made make(int kind)

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include "harness.h"
 
-/* A listener of which the backlog is full: further connects wait. */
+/* A listener whose backlog is full: further connects wait. */
 typedef struct full_listener {
     int fd, queued[8];
     uint16_t port;
@@ -48,7 +48,7 @@ static void the_addresses_of_both_sides_agree(void)
     close_pair(pair);
 }
 
-/* Linux connects who asks for the unspecified address to this machine. */
+/* Linux connects a socket that asks for the unspecified address to this machine. */
 static void the_peer_at_the_unspecified_address_is_told_as_what_it_is(void)
 {
     if (!have_ipv6()) skip("there is no IPv6 here");

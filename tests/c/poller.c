@@ -1,4 +1,4 @@
-/* The poller: level-triggered readiness, read-ahead, ends told once, closing, waking. */
+/* The poller: level-triggered readiness, read-ahead, ends reported once, closing, waking. */
 #include "harness.h"
 
 #include <errno.h>
@@ -102,7 +102,7 @@ static void bytes_read_ahead_are_readable(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
-/* What one wait tells of a handle, in one event or several: nothing twice. */
+/* What one wait reports of a handle, in one event or several: nothing twice. */
 static uint32_t told_of(sock_t poller, sock_t expected)
 {
     sock_event events[ROOM];
@@ -214,7 +214,7 @@ static void a_dead_stream_is_told_to_every_interest(void)
     context(NULL);
 }
 
-/* A refused datagram is no end: the socket is watched on. */
+/* A refused datagram is not an end: the socket is still watched. */
 static void a_refused_datagram_is_told_to_every_interest(void)
 {
     const char *host = own_loopback();
@@ -374,7 +374,7 @@ static void a_listener_is_readable_when_a_connection_waits(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
-/* How often a loop that reads what it is told to read goes round in 100 ms: an end that is told for ever would spin. */
+/* How often a loop that reads what is reported goes round in 100 ms: an end that is reported for ever would spin. */
 static int rounds_until_quiet(sock_t poller, sock_t s)
 {
     sock_event events[ROOM];
@@ -439,7 +439,7 @@ static void a_dead_peer_does_not_spin_the_loop(void)
     }
 }
 
-/* Who wants to write hears that there is no waiting any more until a write has said why. */
+/* A writer is told that there is no waiting any more until a write has said why. */
 static void a_dead_peer_is_told_to_a_writer_until_it_writes(void)
 {
     sock_t s, poller = sock_poller();
@@ -500,7 +500,7 @@ static void the_end_behind_a_last_line_is_told_until_it_is_read(void)
         CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
         CHECK(sock_write(pair[1], "last", 4), ==, 4);
         CHECK(sock_close(pair[1]), ==, 0);
-        /* To see that the line is whole, this has to come upon the end; but it does not tell of it. */
+        /* To see that the line is whole, this has to come upon the end; but it does not report it. */
         CHECK(sock_read_line(pair[0], line, 3), ==, SOCK_ETOOLONG);
         CHECK(sock_read_line(pair[0], line, sizeof line), ==, 4);
         for (int again = 0; again < 3; again++) {
@@ -589,7 +589,7 @@ static void closing_a_poller_leaves_its_handles_alone(void)
     CHECK(sock_close(pair[1]), ==, 0);
 }
 
-/* What is over for good is told of once, and waited for in silence: the kernel would say so for ever. */
+/* What is over for good is reported once, and waited for in silence: the kernel would report it for ever. */
 static void wait_beside_what_is_over(sock_t s)
 {
     sock_t poller = sock_poller();
@@ -604,7 +604,7 @@ static void wait_beside_what_is_over(sock_t s)
     CHECK(sock_close(s), ==, 0);
 }
 
-/* Packets that came before the end are told of, empty ones too; the end until it has been read, and written to. */
+/* Packets that came before the end are reported, empty ones too; the end until it has been read, and written to. */
 static void the_end_of_sequenced_packets_is_told_until_it_is_read(void)
 {
     int fds[2];
@@ -681,7 +681,7 @@ static void what_is_ready_is_told_whatever_else_happened(void)
     unix_pair(other);
     CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
     CHECK(sock_poller_add(poller, other[0], SOCK_READ, NULL), ==, 0);
-    /* Bytes read ahead wake the poller; then they are gone, and another handle has some, which the kernel would tell next. */
+    /* Bytes read ahead wake the poller; then they are gone, and another handle has some, which the kernel would report next. */
     CHECK(sock_write(other[1], "\nx", 2), ==, 2);
     CHECK(sock_read_line(other[0], line, sizeof line), ==, 0);
     CHECK(sock_read(other[0], line, sizeof line), ==, 1);
@@ -689,7 +689,7 @@ static void what_is_ready_is_told_whatever_else_happened(void)
     CHECK(sock_poller_wait(poller, &event, 1, 0), ==, 1);
     CHECK(event.socket, ==, pair[0]);
     CHECK(sock_poller_wait(poller, &event, SIZE_MAX, 0), ==, 1);
-    /* After a cancel nobody waits, but what is ready is still told. */
+    /* After a cancel nobody waits, but what is ready is still reported. */
     CHECK(sock_cancel(poller), ==, 0);
     for (int i = 0; i < 4; i++) {
         CHECK(sock_poller_wait(poller, &event, 1, i % 2 ? SOCK_FOREVER : 0), ==, 1);
@@ -799,7 +799,7 @@ static void close_and_cancel_end_every_wait(void)
         if (cancel) {
             CHECK(sock_poller_wait(poller, events, 1, SOCK_FOREVER), ==, SOCK_ECANCELED);
             CHECK(sock_poller_wait(poller, events, 1, 0), ==, 0);
-            /* Canceled is only who would have to wait. */
+            /* Only those that would have to wait are canceled. */
             sock_t pair[2];
             CHECK(sock_pair(pair), ==, 0);
             CHECK(sock_poller_add(poller, pair[0], SOCK_READ, NULL), ==, 0);
@@ -854,7 +854,7 @@ static void a_handle_becoming_ready_ends_a_wait_in_another_thread(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
-/* What was read ahead is news to who waits already, when the handle comes and when somebody becomes interested. */
+/* What was read ahead wakes those who wait already, when the handle is added and when the interest is changed to it. */
 static void bytes_read_ahead_end_a_wait_in_another_thread(void)
 {
     for (int first_interest = -1; first_interest <= 0; first_interest++) {
@@ -879,7 +879,7 @@ static void bytes_read_ahead_end_a_wait_in_another_thread(void)
     }
 }
 
-/* One that is always ready by its read-ahead leaves room for what the kernel tells, however little room there is. */
+/* One that is always ready by its read-ahead leaves room for what the kernel reports, however little room there is. */
 static void bytes_read_ahead_do_not_starve_the_others(void)
 {
     sock_t pair[2], other[2], poller = sock_poller();

@@ -84,7 +84,7 @@ static void the_locale_changes_no_parsing(void)
 {
     const char *locales[] = { "tr_TR.UTF-8", "de_DE.UTF-8", "C.UTF-8", "C" };
     for (int i = 0; i < 4; i++) {
-        setlocale(LC_ALL, locales[i]); /* stays as it is where there is none */
+        setlocale(LC_ALL, locales[i]); /* stays as it is if there is none */
         sock_address address;
         char text[SOCK_ADDRESS_TEXT];
         CHECK(sock_address_parse("127.0.0.1", "80", &address), ==, 0);

@@ -171,7 +171,7 @@ static void a_line_fits_up_to_one_byte_less_than_the_buffer(make_pair make)
 }
 OVER_BOTH(a_line_fits_up_to_one_byte_less_than_the_buffer)
 
-/* A '\r' that the end of the stream follows is no line end, and counts. */
+/* A '\r' followed by the end of the stream is not a line end, and counts. */
 static void the_last_line_has_the_same_limit(make_pair make)
 {
     static const struct { const char *text; int64_t result; } ends[] = {
@@ -206,7 +206,7 @@ static void a_line_too_long_is_readable_in_parts(make_pair make)
 }
 OVER_BOTH(a_line_too_long_is_readable_in_parts)
 
-/* Reading what did not fit takes nothing of the line behind it, however long the line is. */
+/* Reading what did not fit takes nothing of the line after it, however long the line is. */
 static void a_line_too_long_can_be_skipped(make_pair make)
 {
     for (int length = 8; length < 40; length++) {

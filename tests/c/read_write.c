@@ -365,7 +365,7 @@ static void what_was_written_before_close_arrives(make_pair make)
 }
 OVER_BOTH(what_was_written_before_close_arrives)
 
-/* The peer's half close is no news for a writer whose peer does not read: it waits on, without spinning. */
+/* The peer's half close means nothing to a writer whose peer does not read: it goes on waiting, without spinning. */
 static void a_writer_waits_through_the_peers_half_close(void)
 {
     static char data[16 << 20];

@@ -224,7 +224,7 @@ static void pass_on(line *l, int from)
     expect_text(l->far[!from], "drop");
 }
 
-/* The timeout counts from the last byte of either direction: where both move, whichever is ahead, and where one does. */
+/* The timeout counts from the last byte of either direction: when both move, whichever is ahead, and when one does. */
 static void what_moves_is_not_silent(void)
 {
     enum { LINES = 3 };
@@ -491,7 +491,7 @@ static void relay_to(sock_t connection, void *context)
     atomic_store(&half->result, sock_relay(connection, half->near));
 }
 
-/* The same as in a thread, where a fiber waits. */
+/* The same as in a thread, when a fiber waits. */
 static void a_fiber_hears_of_both_streams(void)
 {
     for (int way = 0; way < WAYS; way++) {
@@ -575,7 +575,7 @@ static void either_stream_ends_it_in_any_direction(make_pair make)
 }
 OVER_BOTH(either_stream_ends_it_in_any_direction)
 
-/* The relay's own writing may be told of the reset, and its reading of an end: that is not passed on as one. */
+/* The relay's own writing may get the reset, and its reading an end: that is not passed on as one. */
 static void a_reset_is_never_passed_on_as_an_end(void)
 {
     for (int i = 0; i < rounds(30); i++) {
@@ -598,7 +598,7 @@ static void a_reset_is_never_passed_on_as_an_end(void)
     }
 }
 
-/* Time stamps of what was sent lie in the error queue until the program takes them, and poll(2) tells of them without an end. */
+/* Time stamps of what was sent lie in the error queue until the program takes them, and poll(2) keeps reporting POLLERR for them. */
 static void wait_beside_an_error_queue(sock_t connection, void *unused)
 {
     sock_t pair[2], other[2];

@@ -83,7 +83,7 @@ static void a_file_that_ends_too_early_is_told(void)
     CHECK(sock_read_exact(pair[1], got, 10), ==, 10);
     CHECK(sock_send_file(pair[0], fd, 20, 1), ==, SOCK_EEOF);
     CHECK(sock_last_count(), ==, 0);
-    /* Far behind the end the kernel has other words for it, and other ones for files on a disk. */
+    /* Far beyond the end the kernel gives another error for it, and yet another for files on a disk. */
     int fds[] = { fd, open("/proc/self/exe", O_RDONLY | O_CLOEXEC) };
     static const int64_t behind[] = { INT64_MAX / 1000, INT64_MAX / 2, INT64_MAX - 1 };
     for (size_t i = 0; i < 2 * sizeof behind / sizeof *behind; i++) {

@@ -253,7 +253,7 @@ static void stopping_cancels_handlers_wherever_they_wait(void)
     context(NULL);
 }
 
-/* Goes on whatever it is told, as long as it has a connection. */
+/* Goes on whatever its calls return, as long as it has a connection. */
 static void heed_nothing(sock_t connection, void *context)
 {
     ending *end = context;
@@ -534,7 +534,7 @@ static void answer_with_a_time_stamp(sock_t connection, void *context)
     answer_unread(connection, context);
 }
 
-/* Where poll(2) tells of an error without an end, a peer that is silent is no busier than any other. */
+/* If poll(2) reports an error but no end, a silent peer keeps nobody busier than any other. */
 static void what_lies_in_the_error_queue_holds_no_connection(void)
 {
     served s = serve(answer_with_a_time_stamp, NULL);
@@ -647,7 +647,7 @@ static void answer_at_length(sock_t connection, void *context)
     CHECK(sock_write(connection, text, sizeof text), ==, sizeof text);
 }
 
-/* Where it would hold up the end of the server, a peer is listened to until it has got all that was written, and no longer. */
+/* When it would hold up the end of the server, a peer is listened to until it has got all that was written, and no longer. */
 static void a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer(void)
 {
     static char buffer[LONG_ANSWER];

@@ -36,7 +36,7 @@ static void begin(duel *d)
     d->opponent = start_thread(fight, d);
 }
 
-/* Lets the opponent act, and the caller a little later. Where both are done the caller waits at the barrier. */
+/* Lets the opponent act, and the caller a little later. If both are done, the caller waits at the barrier. */
 static void start_round(duel *d, int pauses)
 {
     pthread_barrier_wait(&d->barrier);

@@ -52,7 +52,7 @@ two_units_make_one_program() {
 }
 check 'two translation units make one program' two_units_make_one_program
 
-# sock_printf has a body of its own there, for C++ has no way to hand its arguments on.
+# sock_printf has a body of its own there, because C++ has no way to pass its arguments on.
 uses_every_function() {
     printf '#define SOCK_NO_STDIO\n#include <sock.h>\n' | $CXX -x c++ -E -P -Iinclude - |
         tr '\n;{}' ' \n\n\n' | grep -v typedef | grep -oE '\bsock_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$folder/declared"

@@ -239,7 +239,7 @@ def a_client_that_does_not_read_is_ended_and_holds_nobody_up():
         deaf.connect(("127.0.0.1", port))
         deaf.sendall(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
         equal(get(port, "/big")[2] == BIG, True)
-        time.sleep(2.2)  # twice the server's patience, for which the test has nothing else to wait
+        time.sleep(2.2)  # twice the server's patience: there is nothing else to wait for
         deaf.settimeout(LIMIT)
         received = 0
         with contextlib.suppress(ConnectionResetError):

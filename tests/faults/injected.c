@@ -453,7 +453,7 @@ static void servers_pass_over_connections_that_died(void)
         CHECK(server_info(s.server).accept_errors, ==, 1);
         raw_close(client);
 
-        /* Where they never end, it looks again only now and then. */
+        /* If they never end, it checks again only now and then. */
         fail_always("accept4", ECONNABORTED);
         int64_t began = now_ms();
         client = raw_connect(s.port);
@@ -758,7 +758,8 @@ static void a_refusal_after_a_full_batch_is_kept(void)
 }
 
 /* An abort that cannot be a reset says so, and closes. */
-/* Byte by byte there is more than a peer that ends can have left behind: what it is to be taken for is one that never ends. */
+/* Read byte by byte, there is more than a peer that ends can have left behind: it is to be taken for one that never
+ * ends. */
 static void a_finish_whose_time_is_over_does_not_drop_for_ever(void)
 {
     enum { SIZE = 20000 };

@@ -1,5 +1,5 @@
 /* The fault loop: every call that libsock makes into the C library in a scenario fails in turn, once and from
- * then on, in several ways, each in a process of its own. After every one: no signal and no hang, no
+ * then on, in several ways, each in a process of its own. After every one: no signal, no hang, no
  * descriptor, thread or handle left, a code that the header promises for this kind of failure, and the same
  * scenario runs cleanly in the same process.
  *
@@ -76,7 +76,7 @@ static state settled(int threads)
     return look();
 }
 
-/* Whether a failure of the system can be behind the code. The others say that the caller made a mistake, that
+/* Whether a failure of the system can be the cause of the code. The others say that the caller made a mistake, that
  * the library has a bug, or that something happened which did not: scenarios that expect such a code do not
  * report it. */
 static bool is_explained(int64_t code)
@@ -138,7 +138,7 @@ static void run_plan(int64_t (*scenario)(void), const fault_plan *plan)
     check_run(scenario);
 }
 
-/* How many calls there are, and what two clean runs leave: what the first makes once and keeps is no leak. */
+/* How many calls there are, and what two clean runs leave: what the first makes once and keeps is not a leak. */
 static void run_clean(int64_t (*scenario)(void), const fault_plan *plan)
 {
     fault_arm(plan);

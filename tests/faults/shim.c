@@ -181,7 +181,7 @@ static bool is_short(fault f, int fd)
     int type = SOCK_STREAM;
     socklen_t length = sizeof type;
     if (f.action != FAULT_SHORT) return false;
-    syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length); /* what is no socket stays a stream */
+    syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length); /* what is not a socket stays a stream */
     return type == SOCK_STREAM;
 }
 
@@ -254,7 +254,7 @@ TRANSFER(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
 
 ssize_t __read(int fd, void *buffer, size_t size) __attribute__((alias("read")));
 
-/* Writing to an eventfd cannot fail but by EAGAIN, where it is full and readable anyway; who waits for it may
+/* Writing to an eventfd can only fail with EAGAIN, when it is full and readable anyway; who waits for it may
  * rely on that. */
 enum { HIGHEST_DESCRIPTOR = 1024 };
 static atomic_bool is_event[HIGHEST_DESCRIPTOR];
@@ -341,7 +341,7 @@ static int cut(const struct iovec *parts, int count, size_t limit, struct iovec 
 VECTOR(readv)
 VECTOR(writev)
 
-/* What came with a message that its receiver is not told of. */
+/* What came with a message without its receiver being told. */
 static void close_received(struct msghdr *message)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {

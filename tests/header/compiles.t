@@ -73,7 +73,7 @@ language() { # SUFFIX COMPILERS STANDARDS
     done
 }
 
-# What programs ask for beyond the usual: they would be told of the header's lines where -I finds it.
+# Warnings that programs ask for beyond the usual: with -I they are given for the lines of the header too.
 picky() { # COMPILER SUFFIX STANDARD FLAGS...
     if has "$1"; then
         check "$1 at its pickiest" compile_all "$@" -Wall -Wextra -Wpedantic -Werror -Wsign-conversion -Wcast-qual -Wundef -Wredundant-decls

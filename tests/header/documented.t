@@ -17,7 +17,7 @@ sub report {
     print @faults ? 'not ' : '', "ok $count - $name\n", map { "#   $_\n" } @faults;
 }
 
-# A prototype is what lies between a comment and the next semicolon or brace, where it declares a sock_ function.
+# A prototype is what lies between a comment and the next semicolon or brace, if it declares a sock_ function.
 while ($header =~ m!/\*\*((?:[^*]|\*(?\!/))*)\*/([^;{]*)[;{]!g) {
     my ($comment, $prototype) = ($1, $2);
     $prototype =~ s/^\s*#.*$//mg;

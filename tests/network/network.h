@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Moves the process of this case into user, network and mount namespaces of its own, with the loopback up
- * and every address of 192.0.2.0/24 and 2001:db8::/64 on it. Skips the case where that cannot be. Comes
+ * and every address of 192.0.2.0/24 and 2001:db8::/64 on it. Skips the case if that is not possible. Comes
  * first in a case: it needs a process with one thread. */
 void network_begin(void);
 
@@ -21,7 +21,7 @@ void firewall_clear(void);
 /* Puts a text in the place of a file of /etc, for this case only. */
 void etc_file(const char *path, const char *text);
 
-/* Starts the scripted DNS server (dns_server.py tells what a zone is) and makes it the only source of
+/* Starts the scripted DNS server (dns_server.py says what a zone is) and makes it the only source of
  * names, asked twice for two seconds. */
 void dns_begin(const char *zone);
 

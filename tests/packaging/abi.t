@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a program compiled against an older header relies on has not changed: values, sizes and offsets, signatures, names.
-# packaging/abi holds what they were; `make abi` writes it anew, for changes that are meant.
+# packaging/abi holds what they were; `make abi` rewrites it, for intended changes.
 . tests/tap.sh
 has python3 || skip_all 'python3 is not installed'
 folder=$(mktemp -d)

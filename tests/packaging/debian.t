@@ -44,7 +44,7 @@ check 'they depend on libc, libgcc and each other' names_its_dependencies
 
 installs_into_a_root() {
     mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates" && : >"$root/var/lib/dpkg/status" || return 1
-    # Nothing else is in that root: neither what they depend on nor the programs that scripts would want.
+    # Nothing else is in that root: neither what they depend on nor the programs that scripts would need.
     dpkg --root="$root" --force-not-root --force-depends --force-script-chrootless --no-triggers --log=/dev/null -i "$runtime" "$development" >"$folder/output" 2>&1 ||
         { tail -n 20 "$folder/output"; return 1; }
     dpkg --root="$root" -s libsock0 libsock-dev | grep -c '^Status: install ok' | grep -qx 2

@@ -32,11 +32,11 @@ static void play_actor(actor *a, int number)
     (void)number;
     while (!atomic_load(&stop)) {
         act_once(a);
-        if (draw(a, 8) == 0) CHECK(sock_sleep(0), ==, 0); /* where every call fails at once, others on the worker shall have a turn too */
+        if (draw(a, 8) == 0) CHECK(sock_sleep(0), ==, 0); /* if every call fails at once, others on the worker must have a turn too */
     }
 }
 
-/* Canceled handles are of little use: where cancels are dealt out, about as many handles are replaced. */
+/* Canceled handles are of little use: when handles are canceled, about as many are replaced. */
 static void disturb_once(actor *a)
 {
     uint64_t one_in = disturbance == CLOSING ? 1 : disturbance == TIMING ? 10 : 2;

@@ -1,6 +1,6 @@
 /* The hunt for races. Actors, on threads and on fibers, make every call of the header on shared handles of every kind, while
  * disturbers close and reopen them, cancel them, or change their timeouts and deadlines. Whatever is sent carries a mark of
- * where it was meant to go, so that a byte which reaches a stranger is seen. */
+ * where it was meant to go, so that a byte which reaches a stranger is noticed. */
 #ifndef RACES_H
 #define RACES_H
 

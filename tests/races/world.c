@@ -49,7 +49,7 @@ static sock_address address_of(sock_t s)
 
 /* ---- making ---- */
 
-/* A port may come back, and with it who wants to connect to its last owner: those are sent away. */
+/* A port may come back, and with it those who want to connect to its last owner: those are sent away. */
 static sock_t accept_from(sock_t listener, sock_t client)
 {
     sock_address wanted = address_of(client), came;
