@@ -119,7 +119,11 @@ fn check_interest(interest: u32) -> Result<()> {
 
 pub fn add(poller: Handle, handle: Handle, interest: u32, user: usize) -> Result<()> {
     check_interest(interest)?;
+    let itself = poller == handle;
     let (watching, poller) = pin(poller)?;
+    if itself {
+        return Err(Error::invalid("a poller cannot watch itself"));
+    }
     let pinned = registry::pin(handle, Direction::Read)?.expect(SOCKETS)?;
     let mut details = pinned.socket().details();
     // The closer shuts the gate before it asks whether anybody watches: it finds this, or this finds the gate shut.

@@ -648,7 +648,7 @@ static void misuse_has_its_codes(void)
     sock_t pair[2], poller = sock_poller(), second = sock_poller();
     sock_event event;
     unix_pair(pair);
-    CHECK(sock_poller_add(poller, poller, SOCK_READ, NULL), ==, SOCK_ETYPE);
+    CHECK(sock_poller_add(poller, poller, SOCK_READ, NULL), ==, SOCK_EINVAL);
     CHECK(sock_poller_add(0, 0, SOCK_READ, NULL), ==, SOCK_EHANDLE);
     CHECK(sock_poller_add(pair[0], pair[0], SOCK_READ, NULL), ==, SOCK_ETYPE);
     CHECK(sock_poller_add(poller, second, SOCK_READ, NULL), ==, SOCK_ETYPE);
