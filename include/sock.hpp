@@ -649,52 +649,16 @@ private:
     }
 };
 
-/* ---- Streams --------------------------------------------------------------------------------------------- */
+/* ---- What moves bytes ------------------------------------------------------------------------------------ */
 
-/** A connected stream: TCP or unix. */
-class Socket : public Endpoint {
+/** A handle that reads and writes: what streams and datagram sockets share. The latter move one datagram a call. */
+class Channel : public Endpoint {
 public:
     using Endpoint::Endpoint;
 
-    /** The longest line that read_line takes unless told otherwise. */
-    static constexpr std::size_t line_limit = 65536;
-
-    /** Connects. With a null port, host is the whole address: "example.com:443", "[::1]:80", "unix:/run/x". */
-    static Socket open(Text host, Text port, const Options &options = {})
-    {
-        return detail::or_throw([&](std::error_code &code) { return open(host, port, options, code); });
-    }
-
-    static Socket open(Text host, Text port, const Options &options, std::error_code &code) noexcept
-    {
-        const sock_options raw = options.raw();
-        const detail::Aside aside;
-        return detail::owner<Socket>(sock_open(host.c_str(), port.c_str(), &raw), code);
-    }
-
-    static Socket open(Text host, Text port, std::error_code &code) noexcept { return open(host, port, Options{}, code); }
-
-    /** Two unix streams connected to each other. */
-    static std::pair<Socket, Socket> pair()
-    {
-        return detail::or_throw([](std::error_code &code) { return pair(code); });
-    }
-
-    static std::pair<Socket, Socket> pair(std::error_code &code) noexcept
-    {
-        sock_t ends[2] = {0, 0};
-        detail::count(sock_pair(ends), code);
-        return std::pair<Socket, Socket>(Socket(ends[0]), Socket(ends[1]));
-    }
-
-    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is not a stream. */
-    static Socket from_fd(int fd) { return adopt<Socket>(fd, SOCK_KIND_STREAM); }
-
-    static Socket from_fd(int fd, std::error_code &code) noexcept { return adopt<Socket>(fd, SOCK_KIND_STREAM, code); }
-
     /* -- reading -- */
 
-    /** What is there, waiting for the first byte; 0 is the end of the stream. */
+    /** What is there, waiting until there is something; 0 is the end of the stream, or an empty datagram. */
     std::size_t read(void *buffer, std::size_t size)
     {
         return detail::or_throw([&](std::error_code &code) { return read(buffer, size, code); });
@@ -703,17 +667,6 @@ public:
     std::size_t read(void *buffer, std::size_t size, std::error_code &code) noexcept
     {
         return detail::count(sock_read(waiting(), buffer, size), code);
-    }
-
-    /** All of it, or SOCK_EEOF. */
-    std::size_t read_exact(void *buffer, std::size_t size)
-    {
-        return detail::or_throw([&](std::error_code &code) { return read_exact(buffer, size, code); });
-    }
-
-    std::size_t read_exact(void *buffer, std::size_t size, std::error_code &code) noexcept
-    {
-        return detail::count(sock_read_exact(waiting(), buffer, size), code);
     }
 
     /** Like read, but leaves the bytes there. */
@@ -737,35 +690,7 @@ public:
         return detail::count(sock_readv(waiting(), parts, count), code);
     }
 
-    /**
-     * The next line without its end, which is "\n" or "\r\n". False, with an empty line, at the end of the stream:
-     * while (socket.read_line(line)) reads them all. A line longer than `limit` bytes is SOCK_ETOOLONG and stays
-     * readable. Allocates.
-     */
-    bool read_line(std::string &line, std::size_t limit = line_limit)
-    {
-        return detail::or_throw([&](std::error_code &code) { return read_line(line, limit, code); });
-    }
-
-    bool read_line(std::string &line, std::error_code &code) { return read_line(line, line_limit, code); }
-
-    bool read_line(std::string &line, std::size_t limit, std::error_code &code)
-    {
-        limit = std::min(limit, line.max_size() - 1);
-        std::size_t room = std::min(limit, std::max<std::size_t>(line.capacity(), 255));
-        line.resize(room + 1);
-        std::int64_t length = sock_read_line(waiting(), &line[0], line.size());
-        while (length == SOCK_ETOOLONG && room < limit) {
-            room = room < limit / 4 ? room * 4 : limit;
-            line.resize(room + 1);
-            length = sock_read_line(waiting(), &line[0], line.size());
-        }
-        line.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
-        detail::count(length == SOCK_EEOF ? 0 : length, code);
-        return length >= 0;
-    }
-
-    /** What is there now; empty if reading would wait. 0 is the end of the stream. */
+    /** What is there now; empty if reading would wait. 0 is as in read. */
     std::optional<std::size_t> try_read(void *buffer, std::size_t size)
     {
         return detail::attempt(sock_try_read(handle(), buffer, size));
@@ -820,6 +745,172 @@ public:
     {
         return detail::attempt(sock_try_write(handle(), data, size), code);
     }
+
+#if defined(__cpp_lib_span)
+    std::size_t read(std::span<std::byte> buffer) { return read(buffer.data(), buffer.size()); }
+
+    std::size_t read(std::span<std::byte> buffer, std::error_code &code) noexcept
+    {
+        return read(buffer.data(), buffer.size(), code);
+    }
+
+    std::size_t write(std::span<const std::byte> data) { return write(data.data(), data.size()); }
+
+    std::size_t write(std::span<const std::byte> data, std::error_code &code) noexcept
+    {
+        return write(data.data(), data.size(), code);
+    }
+#endif
+
+    /* -- ending -- */
+
+    /** Half close: SOCK_READ, SOCK_WRITE or both. */
+    void shutdown(int directions) { detail::count(sock_shutdown(handle(), directions)); }
+
+    void shutdown(int directions, std::error_code &code) noexcept
+    {
+        detail::count(sock_shutdown(handle(), directions), code);
+    }
+
+    /* -- about the peer -- */
+
+    /** Remembered from open or accept. */
+    Address peer_address() const
+    {
+        return detail::or_throw([this](std::error_code &code) { return peer_address(code); });
+    }
+
+    Address peer_address(std::error_code &code) const noexcept
+    {
+        Address address;
+        detail::count(sock_peer_address(handle(), &address), code);
+        return address;
+    }
+
+    /** Process, user and group at the other end of a unix socket. */
+    Credentials peer_credentials() const
+    {
+        return detail::or_throw([this](std::error_code &code) { return peer_credentials(code); });
+    }
+
+    Credentials peer_credentials(std::error_code &code) const noexcept
+    {
+        Credentials credentials{};
+        detail::count(sock_peer_credentials(handle(), &credentials), code);
+        return credentials;
+    }
+
+    /** Sends bytes with descriptors; the descriptors stay the caller's. Unix sockets. */
+    std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count)
+    {
+        return detail::or_throw([&](std::error_code &code) { return send_fds(data, size, fds, count, code); });
+    }
+
+    std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count,
+                         std::error_code &code) noexcept
+    {
+        return detail::count(sock_send_fds(waiting(), data, size, fds, count), code);
+    }
+
+    /** Receives bytes with descriptors, which are the caller's to close: `count` of them, after SOCK_ETRUNC too. */
+    std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count)
+    {
+        return detail::or_throw([&](std::error_code &code) { return recv_fds(buffer, size, fds, capacity, count, code); });
+    }
+
+    std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count,
+                         std::error_code &code) noexcept
+    {
+        count = 0;
+        return detail::count(sock_recv_fds(waiting(), buffer, size, fds, capacity, &count), code);
+    }
+};
+
+/* ---- Streams --------------------------------------------------------------------------------------------- */
+
+/** A connected stream: TCP or unix. */
+class Socket : public Channel {
+public:
+    using Channel::Channel;
+
+    /** The longest line that read_line takes unless told otherwise. */
+    static constexpr std::size_t line_limit = 65536;
+
+    /** Connects. With a null port, host is the whole address: "example.com:443", "[::1]:80", "unix:/run/x". */
+    static Socket open(Text host, Text port, const Options &options = {})
+    {
+        return detail::or_throw([&](std::error_code &code) { return open(host, port, options, code); });
+    }
+
+    static Socket open(Text host, Text port, const Options &options, std::error_code &code) noexcept
+    {
+        const sock_options raw = options.raw();
+        const detail::Aside aside;
+        return detail::owner<Socket>(sock_open(host.c_str(), port.c_str(), &raw), code);
+    }
+
+    static Socket open(Text host, Text port, std::error_code &code) noexcept { return open(host, port, Options{}, code); }
+
+    /** Two unix streams connected to each other. */
+    static std::pair<Socket, Socket> pair()
+    {
+        return detail::or_throw([](std::error_code &code) { return pair(code); });
+    }
+
+    static std::pair<Socket, Socket> pair(std::error_code &code) noexcept
+    {
+        sock_t ends[2] = {0, 0};
+        detail::count(sock_pair(ends), code);
+        return std::pair<Socket, Socket>(Socket(ends[0]), Socket(ends[1]));
+    }
+
+    /** Adopts a descriptor. On failure it is untouched; SOCK_ETYPE if it is not a stream. */
+    static Socket from_fd(int fd) { return adopt<Socket>(fd, SOCK_KIND_STREAM); }
+
+    static Socket from_fd(int fd, std::error_code &code) noexcept { return adopt<Socket>(fd, SOCK_KIND_STREAM, code); }
+
+    /* -- reading -- */
+
+    /** All of it, or SOCK_EEOF. */
+    std::size_t read_exact(void *buffer, std::size_t size)
+    {
+        return detail::or_throw([&](std::error_code &code) { return read_exact(buffer, size, code); });
+    }
+
+    std::size_t read_exact(void *buffer, std::size_t size, std::error_code &code) noexcept
+    {
+        return detail::count(sock_read_exact(waiting(), buffer, size), code);
+    }
+
+    /**
+     * The next line without its end, which is "\n" or "\r\n". False, with an empty line, at the end of the stream:
+     * while (socket.read_line(line)) reads them all. A line longer than `limit` bytes is SOCK_ETOOLONG and stays
+     * readable. Allocates.
+     */
+    bool read_line(std::string &line, std::size_t limit = line_limit)
+    {
+        return detail::or_throw([&](std::error_code &code) { return read_line(line, limit, code); });
+    }
+
+    bool read_line(std::string &line, std::error_code &code) { return read_line(line, line_limit, code); }
+
+    bool read_line(std::string &line, std::size_t limit, std::error_code &code)
+    {
+        limit = std::min(limit, line.max_size() - 1);
+        std::size_t room = std::min(limit, std::max<std::size_t>(line.capacity(), 255));
+        line.resize(room + 1);
+        std::int64_t length = sock_read_line(waiting(), &line[0], line.size());
+        while (length == SOCK_ETOOLONG && room < limit) {
+            room = room < limit / 4 ? room * 4 : limit;
+            line.resize(room + 1);
+            length = sock_read_line(waiting(), &line[0], line.size());
+        }
+        line.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
+        detail::count(length == SOCK_EEOF ? 0 : length, code);
+        return length >= 0;
+    }
+
+    /* -- writing -- */
 
 #if !defined(SOCK_NO_STDIO)
     /** Writes a formatted text, whole. Allocates if it is long. */
@@ -886,37 +977,15 @@ public:
     }
 
 #if defined(__cpp_lib_span)
-    std::size_t read(std::span<std::byte> buffer) { return read(buffer.data(), buffer.size()); }
-
-    std::size_t read(std::span<std::byte> buffer, std::error_code &code) noexcept
-    {
-        return read(buffer.data(), buffer.size(), code);
-    }
-
     std::size_t read_exact(std::span<std::byte> buffer) { return read_exact(buffer.data(), buffer.size()); }
 
     std::size_t read_exact(std::span<std::byte> buffer, std::error_code &code) noexcept
     {
         return read_exact(buffer.data(), buffer.size(), code);
     }
-
-    std::size_t write(std::span<const std::byte> data) { return write(data.data(), data.size()); }
-
-    std::size_t write(std::span<const std::byte> data, std::error_code &code) noexcept
-    {
-        return write(data.data(), data.size(), code);
-    }
 #endif
 
     /* -- ending -- */
-
-    /** Half close: SOCK_READ, SOCK_WRITE or both. */
-    void shutdown(int directions) { detail::count(sock_shutdown(handle(), directions)); }
-
-    void shutdown(int directions, std::error_code &code) noexcept
-    {
-        detail::count(sock_shutdown(handle(), directions), code);
-    }
 
     /** Says that nothing more comes, reads until the peer is done too, and closes. The object is empty afterwards. */
     void finish(milliseconds timeout)
@@ -944,59 +1013,6 @@ public:
         detail::count(sock_abort(ended), code);
         if (code != SOCK_ETYPE)
             forget(ended);
-    }
-
-    /* -- about the peer -- */
-
-    /** Remembered from open or accept. */
-    Address peer_address() const
-    {
-        return detail::or_throw([this](std::error_code &code) { return peer_address(code); });
-    }
-
-    Address peer_address(std::error_code &code) const noexcept
-    {
-        Address address;
-        detail::count(sock_peer_address(handle(), &address), code);
-        return address;
-    }
-
-    /** Process, user and group at the other end of a unix socket. */
-    Credentials peer_credentials() const
-    {
-        return detail::or_throw([this](std::error_code &code) { return peer_credentials(code); });
-    }
-
-    Credentials peer_credentials(std::error_code &code) const noexcept
-    {
-        Credentials credentials{};
-        detail::count(sock_peer_credentials(handle(), &credentials), code);
-        return credentials;
-    }
-
-    /** Sends bytes with descriptors; the descriptors stay the caller's. Unix sockets. */
-    std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count)
-    {
-        return detail::or_throw([&](std::error_code &code) { return send_fds(data, size, fds, count, code); });
-    }
-
-    std::size_t send_fds(const void *data, std::size_t size, const int *fds, std::size_t count,
-                         std::error_code &code) noexcept
-    {
-        return detail::count(sock_send_fds(waiting(), data, size, fds, count), code);
-    }
-
-    /** Receives bytes with descriptors, which are the caller's to close: `count` of them, after SOCK_ETRUNC too. */
-    std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count)
-    {
-        return detail::or_throw([&](std::error_code &code) { return recv_fds(buffer, size, fds, capacity, count, code); });
-    }
-
-    std::size_t recv_fds(void *buffer, std::size_t size, int *fds, std::size_t capacity, std::size_t &count,
-                         std::error_code &code) noexcept
-    {
-        count = 0;
-        return detail::count(sock_recv_fds(waiting(), buffer, size, fds, capacity, &count), code);
     }
 };
 
@@ -1065,9 +1081,9 @@ public:
 /* ---- Datagrams ------------------------------------------------------------------------------------------- */
 
 /** A UDP or unix datagram socket. */
-class Datagram : public Endpoint {
+class Datagram : public Channel {
 public:
-    using Endpoint::Endpoint;
+    using Channel::Channel;
 
     /** Connected to one peer. */
     static Datagram open(Text host, Text port, const Options &options = {})
@@ -1141,55 +1157,6 @@ public:
         return detail::count(sock_recv_from(waiting(), buffer, size, &from), code);
     }
 
-    /** To the peer of a connected socket. */
-    std::size_t write(const void *data, std::size_t size)
-    {
-        return detail::or_throw([&](std::error_code &code) { return write(data, size, code); });
-    }
-
-    std::size_t write(const void *data, std::size_t size, std::error_code &code) noexcept
-    {
-        return detail::count(sock_write(waiting(), data, size), code);
-    }
-
-    std::size_t write(std::string_view text) { return write(text.data(), text.size()); }
-
-    std::size_t write(std::string_view text, std::error_code &code) noexcept
-    {
-        return write(text.data(), text.size(), code);
-    }
-
-    /** One datagram; an empty one is 0. */
-    std::size_t read(void *buffer, std::size_t size)
-    {
-        return detail::or_throw([&](std::error_code &code) { return read(buffer, size, code); });
-    }
-
-    std::size_t read(void *buffer, std::size_t size, std::error_code &code) noexcept
-    {
-        return detail::count(sock_read(waiting(), buffer, size), code);
-    }
-
-    std::optional<std::size_t> try_read(void *buffer, std::size_t size)
-    {
-        return detail::attempt(sock_try_read(handle(), buffer, size));
-    }
-
-    std::optional<std::size_t> try_read(void *buffer, std::size_t size, std::error_code &code) noexcept
-    {
-        return detail::attempt(sock_try_read(handle(), buffer, size), code);
-    }
-
-    std::optional<std::size_t> try_write(const void *data, std::size_t size)
-    {
-        return detail::attempt(sock_try_write(handle(), data, size));
-    }
-
-    std::optional<std::size_t> try_write(const void *data, std::size_t size, std::error_code &code) noexcept
-    {
-        return detail::attempt(sock_try_write(handle(), data, size), code);
-    }
-
     /** How many were sent. */
     std::size_t send_batch(sock_datagram *datagrams, std::size_t count)
     {
@@ -1231,18 +1198,6 @@ public:
     void leave(Text group, Text device, std::error_code &code) noexcept
     {
         detail::count(sock_leave(handle(), group.c_str(), device.c_str()), code);
-    }
-
-    Address peer_address() const
-    {
-        return detail::or_throw([this](std::error_code &code) { return peer_address(code); });
-    }
-
-    Address peer_address(std::error_code &code) const noexcept
-    {
-        Address address;
-        detail::count(sock_peer_address(handle(), &address), code);
-        return address;
     }
 };
 

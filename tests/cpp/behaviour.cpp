@@ -536,6 +536,35 @@ void datagrams_carry_their_sender()
     CHECK(std::string_view(buffer, 4) == "long");
 }
 
+void datagrams_are_moved_by_the_calls_that_streams_have()
+{
+    sock::Datagram server = sock::Datagram::bind("127.0.0.1", "0");
+    sock::Datagram client = sock::Datagram::open("127.0.0.1", port_of(server));
+    char head[2], tail[8];
+    const struct iovec parts[2] = {{head, sizeof head}, {tail, sizeof tail}};
+    CHECK(client.try_write("peeked", 6) == 6U);
+    CHECK(server.peek(tail, sizeof tail) == 6 && server.peek(tail, sizeof tail) == 6);
+    CHECK(server.buffered() == 0);
+    CHECK(server.readv(parts, 2) == 6 && std::string_view(head, 2) == "pe" && std::string_view(tail, 4) == "eked");
+    CHECK(client.writev(parts, 1) == 2);
+    CHECK(server.try_read(tail, sizeof tail) == 2U);
+    client.shutdown(SOCK_WRITE);
+    CHECK(thrown([&] { client.write("x"); }) == SOCK_EPIPE);
+    CHECK(thrown([&] { server.shutdown(SOCK_WRITE); }) == SOCK_ENOTCONN);
+    CHECK(thrown([&] { static_cast<void>(client.peer_credentials()); }) == SOCK_ENOTSUP);
+
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0);
+    sock::Datagram left = sock::Datagram::from_fd(ends[0]), right = sock::Datagram::from_fd(ends[1]);
+    const int passed = left.fd();
+    int received = -1;
+    std::size_t count = 0;
+    CHECK(left.send_fds("x", 1, &passed, 1) == 1);
+    CHECK(right.recv_fds(tail, sizeof tail, &received, 1, count) == 1 && count == 1);
+    CHECK(::close(received) == 0);
+    CHECK(right.peer_credentials().pid == getpid());
+}
+
 void datagrams_go_in_batches()
 {
     sock::Datagram server = sock::Datagram::bind("127.0.0.1", "0");
@@ -917,6 +946,7 @@ const Case cases[] = {
     CASE(files_and_relays),
     CASE(addresses_are_values),
     CASE(datagrams_carry_their_sender),
+    CASE(datagrams_are_moved_by_the_calls_that_streams_have),
     CASE(datagrams_go_in_batches),
     CASE(groups_are_joined_and_left),
     CASE(a_poller_names_what_is_ready),
