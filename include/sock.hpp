@@ -949,11 +949,10 @@ public:
         char buffer[512];
         std::va_list again;
         va_copy(again, arguments);
-        const int length = std::vsnprintf(buffer, sizeof buffer, format, arguments);
+        const int length = format != nullptr ? std::vsnprintf(buffer, sizeof buffer, format, arguments) : -1;
         std::size_t written = 0;
-        if (length < 0)
-            code = make_error_code(SOCK_EINVAL);
-        else if (static_cast<std::size_t>(length) < sizeof buffer)
+        /* A length below 0, of a format that cannot be followed, is too large a size: SOCK_EINVAL, and told. */
+        if (length < static_cast<int>(sizeof buffer))
             written = write(buffer, static_cast<std::size_t>(length), code);
         else {
             std::vector<char> text(static_cast<std::size_t>(length) + 1);

@@ -377,6 +377,28 @@ void formatted_text_arrives_whole()
     CHECK(left.printf(code, "x") == 0 && code == SOCK_EHANDLE);
 }
 
+/* The failure is told as any other, and not by what is left of the one before. */
+void a_format_that_cannot_be_followed_is_told()
+{
+    auto [left, right] = sock::Socket::pair();
+    const wchar_t beyond_any_charset[] = {static_cast<wchar_t>(0x7fffffff), L'\0'};
+    std::size_t (sock::Socket::*const print)(const char *, ...) = &sock::Socket::printf; /* which no compiler checks */
+    std::error_code code;
+    CHECK(!sock::Socket::open("", "1", code) && code == SOCK_EINVAL);
+    for (const char *format : {"%ls", static_cast<const char *>(nullptr)}) {
+        try {
+            (left.*print)(format, beyond_any_charset);
+            fail(__LINE__, "an impossible text was written");
+        } catch (const sock::Error &error) {
+            CHECK(error.code() == SOCK_EINVAL);
+            CHECK(std::string_view(error.what()).substr(0, 5) == "write");
+        }
+    }
+    left.close();
+    char byte;
+    CHECK(right.read(&byte, 1) == 0);
+}
+
 void time_limits_end_calls()
 {
     auto [left, right] = sock::Socket::pair();
@@ -937,6 +959,7 @@ const Case cases[] = {
     CASE(lines_come_without_their_ends),
     CASE(lines_grow_up_to_their_limit),
     CASE(formatted_text_arrives_whole),
+    CASE(a_format_that_cannot_be_followed_is_told),
     CASE(time_limits_end_calls),
     CASE(options_reach_the_library),
     CASE(linger_off_is_no_error),
