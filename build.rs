@@ -47,7 +47,7 @@ fn version_macros() -> String {
     let part = |name: &str| env::var(format!("CARGO_PKG_VERSION_{name}")).expect("set by cargo");
     let (major, minor, patch) = (part("MAJOR"), part("MINOR"), part("PATCH"));
     format!(
-        "\n/** The version of this header; sock_version() tells the library's. */\n\
+        "\n/** The version of this header; sock_version() gives the library's. */\n\
          #define SOCK_VERSION_MAJOR {major}\n\
          #define SOCK_VERSION_MINOR {minor}\n\
          #define SOCK_VERSION_PATCH {patch}\n\

@@ -61,7 +61,7 @@ static uint64_t percentile(double part) {
   return 0;
 }
 
-/* The server dies with this process and tells its port on its first line. */
+/* The server dies with this process and prints its port on its first line. */
 static void launch(server *s) {
   int pipe_fds[2];
   char line[16];
@@ -143,7 +143,7 @@ static void drop_clients(int count) {
   close(epoll);
 }
 
-/* Waits for events. With a CPU of its own the generator looks again and again instead of sleeping: waking it would be the server's
+/* Waits for events. With a CPU of its own the generator polls in a loop instead of sleeping: waking it would be the server's
    work, and the slower a server is, the more often the generator sleeps. */
 static int wait_for_events(struct epoll_event *events, int most) {
   const uint64_t patience = 10000000000u;

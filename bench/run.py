@@ -25,7 +25,7 @@ SERVERS = {
 NAMESPACE = """
 set -e
 ip link set lo up
-# Resolvers leave out a family of which the machine has the loopback address only.
+# Resolvers leave out a family for which the machine has only the loopback address.
 ip addr add 192.0.2.1/32 dev lo
 ip addr add 2001:db8::1/128 dev lo nodad
 nft add table inet bench
@@ -144,7 +144,7 @@ def version_of(command):
 
 
 def asio_version():
-    """No package tells it, but a header: major times 100000, minor times 100, patch."""
+    """No package says it, only a header: major times 100000, minor times 100, patch."""
     try:
         told = subprocess.run([*os.environ.get("CXX", "c++").split(), "-E", "-P", "-x", "c++", "-"], check=True, text=True, capture_output=True,
                               input="#include <asio/version.hpp>\nASIO_VERSION\n").stdout

@@ -71,7 +71,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/** The version of this header; sock_version() tells the library's. */
+/** The version of this header; sock_version() gives the library's. */
 #define SOCK_VERSION_MAJOR 0
 #define SOCK_VERSION_MINOR 1
 #define SOCK_VERSION_PATCH 0
@@ -725,7 +725,7 @@ typedef struct sock_info {
      */
     int kind;
     /**
-     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. The connection of an IPv4
+     * SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY if there is none. The connection of an IPv4
      * peer is SOCK_IPV4 even if a dual-stack listener accepted it.
      */
     int family;
@@ -787,7 +787,7 @@ const char *sock_strerror(int64_t code);
  *
  * @param code any number
  * @return a static string such as "SOCK_ECONNREFUSED", never NULL; "SOCK_UNKNOWN" for numbers that
- *         are no code
+ *         are not codes
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -823,7 +823,7 @@ const char *sock_last_error(void);
 /**
  * The errno of the last failure on this thread, or fiber.
  *
- * @return an errno value, or 0 where no system call failed
+ * @return an errno value, or 0 if no system call failed
  *
  * Never blocks; any thread. Since 0.1.
  */
@@ -1133,7 +1133,7 @@ int64_t sock_read_exact(sock_t s, void *buffer, size_t size);
  * Reads a line ended by "\n" or "\r\n", strips the end, and terminates it with a NUL.
  *
  * A last line without an end is returned as a line; after it comes SOCK_EEOF. NUL bytes in a line
- * are data: trust the length. Lines are read ahead: bytes behind the line stay with the handle,
+ * are data: trust the length. Lines are read ahead: bytes after the line stay with the handle,
  * where every reading call finds them first. A line cut short by a timeout is kept, and the next
  * call goes on with it.
  *
@@ -1166,7 +1166,7 @@ int64_t sock_peek(sock_t s, void *buffer, size_t size);
  * @param s a stream, or a connected datagram socket: one datagram a call, an empty one too
  * @param buffer `size` bytes; may be NULL if `size` is 0
  * @param size how many; over PTRDIFF_MAX is SOCK_EINVAL
- * @return `size`; SOCK_EPIPE or SOCK_ECONNRESET where the peer is gone (never a signal);
+ * @return `size`; SOCK_EPIPE or SOCK_ECONNRESET if the peer is gone (never a signal);
  *         SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED: sock_last_count tells how many bytes the
  *         kernel had taken; SOCK_EMSGSIZE for a datagram
  *
@@ -1459,7 +1459,7 @@ int64_t sock_send_batch(sock_t s, struct sock_datagram *datagrams, size_t count)
  * @param count of `datagrams`; 0 returns 0 at once
  * @return how many were received, at least one, but 0 after sock_shutdown(s, SOCK_READ) and at the
  *         end of sequenced packets; a datagram longer than its buffer has SOCK_TRUNCATED in
- *         `flags`, and is no failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT, SOCK_ECANCELED,
+ *         `flags`, and is not a failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT, SOCK_ECANCELED,
  *         SOCK_ECLOSED
  *
  * Blocks until there is one, its timeout or deadline; any thread, several at once. recvmmsg(2),
@@ -1893,7 +1893,7 @@ static inline int64_t sock_printf(sock_t s, const char *format, ...)
     va_list arguments;
 
     if (!format) {
-        result = sock_write(s, format, 1); /* SOCK_EINVAL, and told */
+        result = sock_write(s, format, 1); /* SOCK_EINVAL, and recorded */
         return result;
     }
     va_start(arguments, format);

@@ -92,5 +92,5 @@ uninstall: $(BUILD)/man/.made ## remove what install wrote
 deb: ## build the Debian packages into build/debian
 	packaging/debian-package
 
-abi: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## write the ABI and the sizes on record anew, for a change that is meant
+abi: $(LIBRARY_SHARED) $(LIBRARY_STATIC) $(HEADER) ## rewrite the record of the ABI and the sizes, after an intended change
 	packaging/abi/write

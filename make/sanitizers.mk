@@ -39,7 +39,7 @@ SAMPLE = ASAN_TESTS="fibers read_line unix_stream" TSAN_TESTS="fibers nettest"
 
 DEEP += check-sanitizers
 
-check-sanitizers: ## both of these, where there are sanitizers
+check-sanitizers: ## both of these, if there are sanitizers
 	@$(WITH_SANITIZERS) $(MAKE) check-asan; address=$$?; $(MAKE) check-tsan && exit $$address; $(WITHOUT)
 
 check-deep-sample:: check-sanitizers-sample

@@ -16,7 +16,7 @@ pub struct sock_info {
     pub size: usize,
     /// One of enum sock_kind.
     pub kind: c_int,
-    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY where there is none. The connection of an IPv4
+    /// SOCK_UNIX, SOCK_IPV4 or SOCK_IPV6; SOCK_ANY if there is none. The connection of an IPv4
     /// peer is SOCK_IPV4 even if a dual-stack listener accepted it.
     pub family: c_int,
     /// Bytes taken from the kernel, including those read ahead.

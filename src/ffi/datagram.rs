@@ -196,7 +196,7 @@ pub unsafe extern "C" fn sock_send_batch(s: sock_t, datagrams: *mut sock_datagra
 /// @param count of `datagrams`; 0 returns 0 at once
 /// @return how many were received, at least one, but 0 after sock_shutdown(s, SOCK_READ) and at the
 ///         end of sequenced packets; a datagram longer than its buffer has SOCK_TRUNCATED in
-///         `flags`, and is no failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT, SOCK_ECANCELED,
+///         `flags`, and is not a failure; SOCK_ECONNREFUSED, SOCK_ETIMEDOUT, SOCK_ECANCELED,
 ///         SOCK_ECLOSED
 ///
 /// Blocks until there is one, its timeout or deadline; any thread, several at once. recvmmsg(2),

@@ -86,7 +86,7 @@ pub extern "C" fn sock_strerror(code: i64) -> *const c_char {
 ///
 /// @param code any number
 /// @return a static string such as "SOCK_ECONNREFUSED", never NULL; "SOCK_UNKNOWN" for numbers that
-///         are no code
+///         are not codes
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -125,7 +125,7 @@ pub extern "C" fn sock_last_error() -> *const c_char {
 
 /// The errno of the last failure on this thread, or fiber.
 ///
-/// @return an errno value, or 0 where no system call failed
+/// @return an errno value, or 0 if no system call failed
 ///
 /// Never blocks; any thread. Since 0.1.
 #[unsafe(no_mangle)]

@@ -140,7 +140,7 @@ pub unsafe fn options<'a>(options: *const sock_options) -> Result<Options<'a>> {
     }
     // SAFETY: the caller vouches for the struct; zeros are valid in all its fields.
     let (o, size) = unsafe { sized(options) }?;
-    // A pointer that the size cuts in two is none.
+    // A pointer that the size cuts in two is not a pointer.
     let string = |pointer: *const c_char, offset: usize| {
         let whole = size >= offset + size_of_val(&pointer);
         // SAFETY: the caller vouches for the strings.

@@ -201,7 +201,7 @@ pub unsafe extern "C" fn sock_read_exact(s: sock_t, buffer: *mut c_void, size: u
 /// Reads a line ended by "\n" or "\r\n", strips the end, and terminates it with a NUL.
 ///
 /// A last line without an end is returned as a line; after it comes SOCK_EEOF. NUL bytes in a line
-/// are data: trust the length. Lines are read ahead: bytes behind the line stay with the handle,
+/// are data: trust the length. Lines are read ahead: bytes after the line stay with the handle,
 /// where every reading call finds them first. A line cut short by a timeout is kept, and the next
 /// call goes on with it.
 ///
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn sock_peek(s: sock_t, buffer: *mut c_void, size: usize) 
 /// @param s a stream, or a connected datagram socket: one datagram a call, an empty one too
 /// @param buffer `size` bytes; may be NULL if `size` is 0
 /// @param size how many; over PTRDIFF_MAX is SOCK_EINVAL
-/// @return `size`; SOCK_EPIPE or SOCK_ECONNRESET where the peer is gone (never a signal);
+/// @return `size`; SOCK_EPIPE or SOCK_ECONNRESET if the peer is gone (never a signal);
 ///         SOCK_ETIMEDOUT, SOCK_ECANCELED, SOCK_ECLOSED: sock_last_count tells how many bytes the
 ///         kernel had taken; SOCK_EMSGSIZE for a datagram
 ///

@@ -44,7 +44,7 @@ impl Write for Failure {
     }
 }
 
-/// What [`Code::WouldBlock`] says behind the operation.
+/// What [`Code::WouldBlock`] says after the operation.
 const WOULD_BLOCK: &str = ": it would block";
 
 impl Failure {
@@ -52,7 +52,7 @@ impl Failure {
         Failure { errno: 0, count: 0, text: [0; LENGTH], length: 0, logging: false }
     }
 
-    /// A fiber's own; None where there is no memory for it.
+    /// A fiber's own; None if there is no memory for it.
     pub fn boxed() -> Option<Box<Failure>> {
         boxed_by(Failure::new).ok()
     }

@@ -345,7 +345,7 @@ impl Pinned {
         }
         let socket = self.socket();
         let errno = match (errno, socket.fatal.load(Ordering::Relaxed)) {
-            // The kernel has told the reason to another call.
+            // The kernel has reported the reason to another call.
             (Errno::EPIPE, fatal) if fatal != 0 => Errno(fatal),
             // What send(2) says of a TCP socket that was never connected, and recv(2) of such a unix stream.
             (Errno::EPIPE, _) if socket.is_tcp() && self.was_never_connected() => Errno::ENOTCONN,

@@ -191,7 +191,7 @@ pub fn read_exact(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     Ok(done)
 }
 
-/// A line without its end and with a NUL behind it; `line` has room for the NUL.
+/// A line without its end, followed by a NUL; `line` has room for the NUL.
 pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
     let Some(limit) = line.len().checked_sub(1) else {
         return registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream]).map(|_| 0);

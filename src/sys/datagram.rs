@@ -45,7 +45,7 @@ pub struct Datagram {
 impl Endpoint {
     pub const NONE: Endpoint = Endpoint { length: 0, storage: [0; 128] };
 
-    /// None where there is none, or of a family that the library does not know.
+    /// None if there is none, or it is of a family that the library does not know.
     pub fn address(&self) -> Option<Address> {
         let length = usize::try_from(self.length).ok().filter(|length| *length <= self.storage.len())?;
         Address::from_raw(&Raw { bytes: self.storage, length })

@@ -44,7 +44,7 @@ pub fn send(descriptor: RawFd, bytes: &[u8], passed: &[RawFd]) -> Result<usize> 
         // SAFETY: CMSG_SPACE is arithmetic; `size` is at most 1012.
         message.msg_controllen = unsafe { libc::CMSG_SPACE(size as u32) } as _;
         // SAFETY: the control buffer is aligned, zeroed, and larger than CMSG_SPACE of MOST descriptors, so that there is a first
-        // header with room for `size` bytes behind it.
+        // header with room for `size` bytes after it.
         unsafe {
             let header = &mut *libc::CMSG_FIRSTHDR(&message);
             header.cmsg_level = libc::SOL_SOCKET;

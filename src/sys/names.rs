@@ -77,7 +77,7 @@ pub fn resolve(host: &CStr, family: Option<Family>) -> std::result::Result<Vec<S
     Ok(addresses)
 }
 
-/// The port of a service: getservbyname_r(3). `protocol` is "tcp" or "udp". None: there is no such service. An error where there were
+/// The port of a service: getservbyname_r(3). `protocol` is "tcp" or "udp". None: there is no such service. An error if there were
 /// no descriptors to look it up with.
 pub fn service_port(service: &CStr, protocol: &CStr) -> Result<Option<u16>> {
     // SAFETY: all zeros is a valid servent.

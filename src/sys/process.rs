@@ -5,7 +5,7 @@ use super::memory::boxed;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Holds the number of this process; 0 in a child that has not asked yet. [`NO_PAGE`] where the system wipes none.
+/// Holds the number of this process; 0 in a child that has not asked yet. [`NO_PAGE`] if the system wipes none.
 static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 /// Stays 0: whoever finds it asks for the process ID, each time.
 static NO_PAGE: AtomicU32 = AtomicU32::new(0);

@@ -100,7 +100,7 @@ struct Counts {
     accept_errors: AtomicU64,
 }
 
-/// What a server can tell about itself.
+/// What a server reports about itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Information {
     pub accepted: u64,

@@ -41,7 +41,7 @@ impl<T: Clone> Places<T> {
         self.list.len() - self.free.len()
     }
 
-    /// The first that is taken at `place` or behind it, with its number.
+    /// The first that is taken at `place` or after it, with its number.
     pub fn next(&self, place: usize) -> Option<(usize, T)> {
         let rest = self.list.get(place..)?;
         let at = rest.iter().position(Option::is_some)?;
