@@ -96,8 +96,11 @@ pub fn linger(descriptor: impl AsRawFd) -> Result<Option<i32>> {
     Ok((value.l_onoff != 0).then_some(value.l_linger))
 }
 
-/// SO_BINDTODEVICE.
+/// SO_BINDTODEVICE. There is no device of a longer name than IF_NAMESIZE allows; the kernel would cut it to one that may exist.
 pub fn bind_to_device(descriptor: impl AsRawFd, device: &[u8]) -> Result<()> {
+    if device.len() >= libc::IF_NAMESIZE {
+        return Err(Errno::ENODEV);
+    }
     let length = device.len() as libc::socklen_t;
     let (level, option) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
     // SAFETY: `length` bytes are read from `device`.

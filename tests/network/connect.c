@@ -648,8 +648,11 @@ static void a_device_is_used(void)
     CHECK(strcmp(name, "lo"), ==, 0);
     CHECK(sock_close(s), ==, 0);
     CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "va", .timeout_ms = 500)), <, 0);
-    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "nosuch")), <, 0);
+    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "nosuch")), ==, SOCK_EINVAL);
     CHECK(says("nosuch"), ==, true);
+    run("ip link add a23456789012345 type veth peer name vc"); /* as long as a name can be: the kernel would cut a longer one to this */
+    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "a23456789012345", .timeout_ms = 100)), ==, SOCK_EUNREACH);
+    CHECK(sock_open(FOUR, "7000", SOCK_OPTIONS(.device = "a234567890123456", .timeout_ms = 100)), ==, SOCK_EINVAL);
     raw_close(listener);
 }
 
