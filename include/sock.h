@@ -1013,7 +1013,8 @@ sock_t sock_open(const char *host, const char *port, const struct sock_options *
  *         another program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
  *         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
  *
- * Blocks only if `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
+ * Blocks only if `host` is a name to be resolved, or, for at most five seconds, if another program
+ * keeps that directory locked; any thread. bind(2), listen(2). Since 0.1.
  */
 sock_t sock_listen(const char *host, const char *port, const struct sock_options *options);
 
@@ -1378,10 +1379,12 @@ sock_t sock_udp_open(const char *host, const char *port, const struct sock_optio
  * @param options or NULL; `reuse_address` is off by default, because whoever binds last would get
  *        all datagrams
  * @return a handle to be closed with sock_close; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES,
- *         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EINVAL,
- *         SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+ *         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EBUSY if another
+ *         program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
+ *         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
  *
- * Blocks only if `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
+ * Blocks only if `host` is a name to be resolved, or, for at most five seconds, if another program
+ * keeps that directory locked; any thread. udp(7), bind(2). Since 0.1.
  */
 sock_t sock_udp_bind(const char *host, const char *port, const struct sock_options *options);
 

@@ -95,10 +95,12 @@ pub unsafe extern "C" fn sock_udp_open(host: *const c_char, port: *const c_char,
 /// @param options or NULL; `reuse_address` is off by default, because whoever binds last would get
 ///        all datagrams
 /// @return a handle to be closed with sock_close; SOCK_EADDRINUSE, SOCK_EADDRNOTAVAIL, SOCK_EACCES,
-///         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EINVAL,
-///         SOCK_ETOOLONG, SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
+///         SOCK_EEXIST for a unix path that is in use or is not a socket, SOCK_EBUSY if another
+///         program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
+///         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
 ///
-/// Blocks only if `host` is a name to be resolved; any thread. udp(7), bind(2). Since 0.1.
+/// Blocks only if `host` is a name to be resolved, or, for at most five seconds, if another program
+/// keeps that directory locked; any thread. udp(7), bind(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_udp_bind(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.

@@ -58,7 +58,8 @@ pub unsafe extern "C" fn sock_open(host: *const c_char, port: *const c_char, opt
 ///         another program keeps the directory of a stale one locked, SOCK_EINVAL, SOCK_ETOOLONG,
 ///         SOCK_ENOHOST, SOCK_ENOSERVICE, SOCK_ELIMIT
 ///
-/// Blocks only if `host` is a name to be resolved; any thread. bind(2), listen(2). Since 0.1.
+/// Blocks only if `host` is a name to be resolved, or, for at most five seconds, if another program
+/// keeps that directory locked; any thread. bind(2), listen(2). Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_listen(host: *const c_char, port: *const c_char, options: *const sock_options) -> sock_t {
     // SAFETY: C vouches for its strings.
