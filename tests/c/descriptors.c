@@ -331,6 +331,8 @@ static void datagrams_carry_descriptors(void)
     CHECK(count, ==, 2);
     close(got[0]);
     close(got[1]);
+    CHECK(sock_set_timeout(b, SOCK_READ, 20), ==, 0); /* for there is no more */
+    CHECK(sock_recv_fds(b, buffer, 4, got, 2, &count), ==, SOCK_ETIMEDOUT);
     close_both(a, b);
 }
 

@@ -135,6 +135,9 @@ static void the_size_is_checked_and_an_older_struct_is_respected(void)
     CHECK(longer.info.kind, ==, SOCK_KIND_STREAM);
     CHECK(longer.info.bytes_written, ==, UINT64_C(0x9999999999999999));
     CHECK(longer.tail[0], ==, 0x99);
+    longer.info.size = sizeof longer; /* a program of a newer version, or a size that was never set */
+    CHECK(sock_get_info(pair[0], &longer.info), ==, 0);
+    for (size_t i = 0; i < sizeof longer.tail; i++) CHECK(longer.tail[i], ==, 0x99);
     close_pair(pair);
 }
 
