@@ -116,7 +116,7 @@ fn drain(handle: Handle, end: i64) -> Result<()> {
     let mut call = Call::until(end);
     shutdown(handle, Directions { read: false, write: true })
         .or_else(|error| if error.code == Code::NotConnected { Ok(()) } else { Err(error) })?;
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &[Kind::Stream], &mut call)?;
     let mut dropped = [0; 4096];
     let mut late = 0;
     while stream::read_some(&pinned, &mut call, &mut dropped)? > 0 {

@@ -275,7 +275,7 @@ pub fn receive_from(handle: Handle, buffer: &mut [u8], from: Option<&mut Endpoin
     let pinned = registry::pin(handle, Direction::Read)?.expect(&[Kind::Datagram])?;
     if joined::may_arrive(&pinned) {
         drop(pinned);
-        let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+        let pinned = registry::pin_for_turn(handle, Direction::Read, &[Kind::Datagram], &mut call)?;
         return receive_one(&pinned, &mut call, buffer, from);
     }
     let family = pinned.socket().family();
@@ -365,7 +365,7 @@ pub fn receive_batch(handle: Handle, datagrams: &mut [Datagram]) -> Result<usize
     let joins = joined::ask(&pinned, large);
     if joins && (!large || pinned.socket().buffered() > 0) {
         drop(pinned);
-        let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+        let pinned = registry::pin_for_turn(handle, Direction::Read, &[Kind::Datagram], &mut call)?;
         return receive_one_by_one(&pinned, &mut call, datagrams);
     }
     let family = pinned.socket().family();

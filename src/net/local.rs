@@ -214,7 +214,7 @@ pub fn send_descriptors(handle: Handle, bytes: &[u8], passed: &[RawFd]) -> Resul
         return if nothing { Ok(0) } else { Err(Error::invalid("on a stream, descriptors must be sent with at least one byte")) };
     }
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(WITH_PEER)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Write, WITH_PEER, &mut call)?;
     expect_unix(&pinned)?;
     pinned.socket().check_fatal()?;
     let mut done = 0;
@@ -244,7 +244,7 @@ pub fn receive_descriptors(handle: Handle, buffer: &mut [u8], passed: &mut [RawF
         return Ok(0);
     }
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(WITH_PEER)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, WITH_PEER, &mut call)?;
     expect_unix(&pinned)?;
     let socket = pinned.socket();
     let stream = socket.kind() == Kind::Stream;

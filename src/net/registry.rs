@@ -9,7 +9,7 @@ use super::error::{Code, Error, Result};
 use super::gate::{Entry, Left, TAG};
 use super::owners;
 use super::slots::{self, Side, Slot, slot};
-use super::socket::{Kind, Socket};
+use super::socket::{Kind, Socket, WITH_PEER};
 use super::wait::Call;
 use super::waker::{self, Waker};
 use super::worker::Reactor;
@@ -168,10 +168,10 @@ pub fn pin_alone(handle: Handle, direction: Direction) -> Option<Pinned> {
     slot.sides[direction as usize].gate.enter_alone(tag, true).then(|| Pinned { slot, direction, turn: true })
 }
 
-/// Enters a handle and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
-pub fn pin_for_turn(handle: Handle, direction: Direction, call: &mut Call) -> Result<Pinned> {
+/// Enters a handle of one of `kinds` and takes the turn of a direction: one call at a time. Waits for it as long as `call` may.
+pub fn pin_for_turn(handle: Handle, direction: Direction, kinds: &[Kind], call: &mut Call) -> Result<Pinned> {
     let (slot, tag) = find(handle)?;
-    let mut pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
+    let mut pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?.expect(kinds)?;
     if !pinned.turn {
         call.turn(&mut pinned)?;
     }
@@ -185,7 +185,7 @@ pub fn try_pin_for_turn(handle: Handle, direction: Direction) -> Result<Pinned> 
     if slot.sides[direction as usize].gate.enter_alone(tag, true) {
         return Ok(Pinned { slot, direction, turn: true });
     }
-    let pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?;
+    let pinned = admit(slot, direction, slot.sides[direction as usize].gate.enter_for_turn(tag))?.expect(WITH_PEER)?;
     if pinned.turn { Ok(pinned) } else { Err(Error::new(Code::WouldBlock)) }
 }
 

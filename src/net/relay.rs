@@ -42,7 +42,7 @@ pub fn send_file(handle: Handle, file: RawFd, offset: Option<i64>, size: Option<
     if size == Some(0) {
         return registry::pin(handle, Direction::Write)?.expect(&[Kind::Stream]).map(|_| 0);
     }
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?.expect(&[Kind::Stream])?;
+    let pinned = registry::pin_for_turn(handle, Direction::Write, &[Kind::Stream], &mut call)?;
     pinned.socket().check_fatal()?;
     // No file goes beyond the largest offset, and the kernel refuses a size that would.
     let most = offset.map_or(u64::MAX, |offset| i64::MAX as u64 - offset as u64);
@@ -177,7 +177,7 @@ pub fn relay(one: Handle, other: Handle) -> Result<u64> {
     }
     let mut call = Call::new();
     // In one order, whichever way round they are named: two relays of the same streams do not wait for each other for ever.
-    let mut enter = |handle, direction| registry::pin_for_turn(handle, direction, &mut call)?.expect(&[Kind::Stream]);
+    let mut enter = |handle, direction| registry::pin_for_turn(handle, direction, &[Kind::Stream], &mut call);
     let (low, high) = (one.min(other), one.max(other));
     let low = [enter(low, Direction::Read)?, enter(low, Direction::Write)?];
     let high = [enter(high, Direction::Read)?, enter(high, Direction::Write)?];

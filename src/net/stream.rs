@@ -48,7 +48,7 @@ fn read_in_turn(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
         return datagram::receive_from(handle, buffer, None);
     }
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, WITH_PEER, &mut call)?;
     read_pinned(pinned, call, buffer)
 }
 
@@ -179,7 +179,7 @@ pub fn read_exact(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     if buffer.is_empty() {
         return registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream]).map(|_| 0);
     }
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &[Kind::Stream], &mut call)?;
     let mut done = 0;
     while done < buffer.len() {
         match read_some(&pinned, &mut call, &mut buffer[done..]) {
@@ -197,7 +197,7 @@ pub fn read_line(handle: Handle, line: &mut [u8]) -> Result<usize> {
         return registry::pin(handle, Direction::Read)?.expect(&[Kind::Stream]).map(|_| 0);
     };
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?.expect(&[Kind::Stream])?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, &[Kind::Stream], &mut call)?;
     let socket = pinned.socket();
     let mut deliver = |ahead: &mut ReadAhead, text: usize, all: usize| {
         ahead.peek(&mut line[..text]);
@@ -258,7 +258,7 @@ pub fn peek(handle: Handle, buffer: &mut [u8]) -> Result<usize> {
     }
     // A fiber that looks again and again must not keep the others from running.
     worker::breathe();
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, WITH_PEER, &mut call)?;
     let socket = pinned.socket();
     match socket.kind() {
         Kind::Stream if socket.buffered() > 0 => Ok(socket.with_read_ahead(|ahead| ahead.peek(buffer))),
@@ -295,7 +295,7 @@ pub fn read_parts(handle: Handle, parts: &mut [PartMut]) -> Result<usize> {
         return nothing(handle, Direction::Read);
     };
     let parts = &mut parts[first..];
-    let pinned = registry::pin_for_turn(handle, Direction::Read, &mut call)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Read, WITH_PEER, &mut call)?;
     let socket = pinned.socket();
     match socket.kind() {
         Kind::Stream if socket.buffered() > 0 => {
@@ -380,7 +380,7 @@ fn write_in_turn(handle: Handle, bytes: &[u8]) -> Result<usize> {
         return nothing(handle, Direction::Write);
     }
     let mut call = Call::new();
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Write, WITH_PEER, &mut call)?;
     write_pinned(pinned, call, bytes)
 }
 
@@ -458,7 +458,7 @@ pub fn write_parts(handle: Handle, parts: &[Part]) -> Result<usize> {
     if size == 0 && !is_datagram(handle) {
         return nothing(handle, Direction::Write);
     }
-    let pinned = registry::pin_for_turn(handle, Direction::Write, &mut call)?;
+    let pinned = registry::pin_for_turn(handle, Direction::Write, WITH_PEER, &mut call)?;
     match pinned.socket().kind() {
         Kind::Stream => {}
         Kind::Datagram => return datagram::write_parts(&pinned, &mut call, parts),

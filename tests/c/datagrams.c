@@ -230,6 +230,14 @@ static void wrong_kinds_are_refused(void)
     CHECK(sock_accept(s), ==, SOCK_ETYPE);
     CHECK(sock_read_line(s, &byte, 1), ==, SOCK_ETYPE);
     CHECK(sock_read_exact(s, &byte, 1), ==, SOCK_ETYPE);
+    call reader = {0}; /* and at once, while another call has the turn */
+    char read;
+    start_reader(&reader, s, &read);
+    CHECK(sock_read_line(s, &byte, 1), ==, SOCK_ETYPE);
+    CHECK(sock_read_exact(s, &byte, 1), ==, SOCK_ETYPE);
+    CHECK(sock_relay(l, s), ==, SOCK_ETYPE);
+    CHECK(sock_set_timeout(s, SOCK_READ, 0), ==, 0);
+    CHECK(call_join(&reader), ==, SOCK_ETIMEDOUT);
     CHECK(sock_send_to(l, "x", 1, NULL), ==, SOCK_ETYPE);
     CHECK(sock_recv_from(l, &byte, 1, NULL), ==, SOCK_ETYPE);
     CHECK(sock_send_batch(l, &one, 1), ==, SOCK_ETYPE);
