@@ -6,7 +6,7 @@ use super::error::{Code, Error, Result};
 use super::information;
 use super::registry::{self, Direction, Handle, Pinned};
 use super::socket::Kind;
-use super::wait::Call;
+use super::wait::{self, Call};
 use super::waker::poll_until;
 use crate::sys::poll::{self, Watch};
 use crate::sys::socket::{self as system, Shutdown};
@@ -193,21 +193,26 @@ fn run(flows: &mut [Flow; 2], call: &mut Call) -> Result<()> {
     let quiet = NoPipeSignal::new();
     // What ends the call may happen to either stream in any direction, also in one that is done with.
     let all = [flows[0].from, flows[0].to, flows[1].from, flows[1].to];
+    let mut refused = None;
     loop {
         let before = flows[0].moved + flows[1].moved;
-        flows[0].advance(&quiet)?;
-        flows[1].advance(&quiet)?;
+        for flow in &mut *flows {
+            flow.advance(&quiet, refused.is_some())?;
+        }
         if flows[0].moved + flows[1].moved > before {
             // The timeouts are for silence in both directions.
             call.restart();
         }
         let busy = flows.iter().any(|flow| flow.needs == Needs::Time);
         let wait = |call: &mut Call, sides: &[&Pinned]| if busy { call.breathe(&all) } else { call.any(sides, &all) };
-        match [flows[0].side(), flows[1].side()] {
-            [Some(one), Some(other)] => wait(call, &[one, other])?,
-            [Some(one), None] | [None, Some(one)] => wait(call, &[one])?,
-            [None, None] => break,
-        }
+        let sides = [flows[0].side(), flows[1].side()];
+        let waited = match (refused, sides) {
+            (_, [None, None]) => break,
+            (Some(error), _) => return Err(error),
+            (None, [Some(one), Some(other)]) => wait(call, &[one, other]),
+            (None, [Some(one), None] | [None, Some(one)]) => wait(call, &[one]),
+        };
+        refused = wait::refusal(waited)?;
     }
     match flows.iter_mut().find_map(|flow| flow.failed.take()) {
         Some(error) => Err(error),
@@ -286,8 +291,9 @@ impl<'a> Flow<'a> {
         self.from.socket().buffered() + self.buffer.as_ref().map_or(0, Buffer::held)
     }
 
-    /// Moves what can be moved without waiting. Fails if the source did, once all that came before it has been passed on.
-    fn advance(&mut self, quiet: &NoPipeSignal) -> Result<()> {
+    /// Moves what can be moved without waiting; for the `last` time, all that is there. Fails if the source did, once all that came
+    /// before it has been passed on.
+    fn advance(&mut self, quiet: &NoPipeSignal, last: bool) -> Result<()> {
         if self.needs == Needs::Nothing {
             return Ok(());
         }
@@ -302,7 +308,7 @@ impl<'a> Flow<'a> {
                     self.to.side().shut.store(true, Ordering::SeqCst);
                 }
                 false
-            } else if self.drained {
+            } else if self.drained && !last {
                 (self.drained, self.needs) = (false, Needs::Input);
                 false
             } else {

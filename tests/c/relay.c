@@ -279,6 +279,42 @@ static int64_t end_relay(sock_t s, int way)
 
 enum { WAYS = 4 };
 
+/* Passing on what is there needs no waiting, and neither does an end that is there. */
+static void pass_on_without_waiting(make_pair make, int (*forbid)(sock_t), int ended, int64_t refusal)
+{
+    line l;
+    join_ends(&l, make);
+    for (int i = 0; i < 2; i++) {
+        send_text(l.far[i], "all ");
+        send_text(l.far[i], "there is");
+        struct pollfd near = { .fd = sock_fd(l.near[i]), .events = ended ? POLLRDHUP : POLLIN };
+        if (ended) CHECK(sock_shutdown(l.far[i], SOCK_WRITE), ==, 0);
+        CHECK(poll(&near, 1, 10000), ==, 1);
+    }
+    CHECK(forbid(l.near[0]), ==, 0);
+    CHECK(sock_relay(l.near[0], l.near[1]), ==, ended ? 24 : refusal);
+    if (!ended) CHECK(sock_last_count(), ==, 24);
+    for (int i = 0; i < 2; i++) {
+        expect_text(l.far[i], "all there is");
+        if (ended) expect_end(l.far[i]);
+    }
+    close_line(&l);
+}
+
+static int by_a_timeout(sock_t s) { return sock_set_timeout(s, SOCK_READ | SOCK_WRITE, 0); }
+static int by_a_deadline(sock_t s) { return sock_set_deadline(s, SOCK_READ | SOCK_WRITE, 0); }
+
+static void what_is_there_is_passed_on_all_the_same(make_pair make)
+{
+    for (int ended = 0; ended < 2; ended++) {
+        pass_on_without_waiting(make, by_a_timeout, ended, SOCK_ETIMEDOUT);
+        pass_on_without_waiting(make, by_a_deadline, ended, SOCK_ETIMEDOUT);
+        pass_on_without_waiting(make, sock_cancel, ended, SOCK_ECANCELED);
+    }
+}
+
+OVER_BOTH(what_is_there_is_passed_on_all_the_same)
+
 static void either_stream_ends_it_while_the_other_takes_nothing(make_pair make)
 {
     for (int way = 0; way < WAYS; way++) {
@@ -640,6 +676,7 @@ static const test_case cases[] = {
     BOTH_CASES(silence_ends_it_at_the_timeout),
     SLOW_CASE(what_moves_is_not_silent),
     BOTH_CASES(cancel_and_close_end_it),
+    BOTH_CASES(what_is_there_is_passed_on_all_the_same),
     BOTH_CASES(either_stream_ends_it_while_the_other_takes_nothing),
     BOTH_CASES(a_deadline_for_writing_ends_it_while_it_waits_to_read),
     BOTH_CASES(either_stream_ends_it_in_any_direction),
