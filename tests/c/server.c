@@ -1305,6 +1305,25 @@ static void threads_that_have_ended_are_joined_while_the_server_runs(void)
     CHECK(sock_close(s.server), ==, 0);
 }
 
+/* Not only when the next client comes. */
+static void threads_of_a_burst_of_clients_are_joined_after_it(void)
+{
+    enum { CLIENTS = 64 };
+    int clients[CLIENTS];
+    if (under_memcheck()) skip("the checker maps what it likes");
+    model = SOCK_THREADS;
+    served s = serve(echo_handler, NULL);
+    int before = mappings();
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = raw_connect(s.port);
+        raw_echoes(clients[i], "x");
+    }
+    CHECK(mappings() - before, >=, CLIENTS);
+    for (int i = 0; i < CLIENTS; i++) raw_close(clients[i]);
+    WAIT_UNTIL(mappings() - before < CLIENTS);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 typedef struct rival { sock_t other; atomic_int ready; atomic_llong result; } rival;
 
 static void stop_the_other(sock_t connection, void *context)
@@ -1403,6 +1422,7 @@ static const test_case cases[] = {
     BEHAVIOURS(TABLE)
     SLOW_BEHAVIOURS(SLOW_TABLE)
     CASE(threads_that_have_ended_are_joined_while_the_server_runs),
+    CASE(threads_of_a_burst_of_clients_are_joined_after_it),
     SLOW_CASE(handlers_that_stop_each_others_servers_come_back),
 };
 TEST_MAIN(cases)

@@ -343,7 +343,9 @@ impl Acceptor {
         let (server, scope) = (self.server.clone(), task.scope.clone());
         let work = move || {
             server.handle(&task);
-            server.leave(&task);
+            if server.is_here() {
+                server.leave(&task);
+            }
         };
         self.worker.start(stack, &ticket, scope, work);
         Ok(())

@@ -136,18 +136,23 @@ struct Threads {
     permanent: Vec<Thread>,
     /// Those that run one handler, by their task's number, which nobody outside chooses: the hash needs no random keys.
     handlers: HashMap<u64, Thread, BuildHasherDefault<DefaultHasher>>,
-    /// Tasks whose threads have nothing left to do.
-    ended: Vec<u64>,
+    /// The task whose thread was the last to end. The others have been joined.
+    last_ended: Option<u64>,
 }
 
 impl Threads {
-    /// Makes room for one more, so that keeping it and its end need no memory.
+    /// Makes room for one more, so that keeping it needs no memory.
     fn reserve(&mut self) -> Result<()> {
         self.permanent.try_reserve(1)?;
         self.handlers.try_reserve(1)?;
-        // The ended are among the handlers until they are joined.
-        self.ended.try_reserve(self.handlers.len() + 1)?;
         Ok(())
+    }
+
+    /// The thread of this task has nothing left to do but to join the one that ended before it: a thread that nobody joins keeps
+    /// its stack.
+    fn end(&mut self, task: u64) -> Option<Thread> {
+        let before = self.last_ended.replace(task)?;
+        self.handlers.remove(&before)
     }
 }
 

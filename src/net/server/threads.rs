@@ -42,7 +42,6 @@ struct Acceptor {
 impl Acceptor {
     fn run(self) {
         while let Some(connection) = self.next() {
-            self.reap();
             match Shared::new(Scope::new(self.server.number)) {
                 Ok(scope) => self.server.admit(connection, scope).into_iter().for_each(|task| self.start(task)),
                 Err(_) => self.server.refuse(connection),
@@ -105,8 +104,11 @@ impl Acceptor {
             let (server, mine) = (self.server.clone(), task.clone());
             let work = move || {
                 Scope::run(&mine.scope, || server.handle(&mine));
-                lock(&server.threads).ended.push(mine.number);
-                server.leave(&mine);
+                if server.is_here() {
+                    let before = lock(&server.threads).end(mine.number);
+                    server.leave(&mine);
+                    before.into_iter().for_each(Thread::join);
+                }
             };
             let mut threads = lock(&self.server.threads);
             let room = threads.reserve().map_err(|_| Errno::ENOMEM);
@@ -122,23 +124,11 @@ impl Acceptor {
                     }
                 }
             }
-            self.reap();
             let over = wait::after(clock::now(), pause);
             if wait::until_so(&self.server.watchers, over, || false, scope::check).is_err() {
                 return self.server.give_up(&task);
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// Joins the threads that have nothing left to do.
-    fn reap(&self) {
-        loop {
-            let mut threads = lock(&self.server.threads);
-            let Some(number) = threads.ended.pop() else { return };
-            let thread = threads.handlers.remove(&number);
-            drop(threads);
-            thread.into_iter().for_each(Thread::join);
         }
     }
 }
