@@ -11,7 +11,7 @@ use super::waker::poll_until;
 use crate::sys::poll::{self, Watch};
 use crate::sys::socket::{self as system, Shutdown};
 use crate::sys::transfer::{self, NoPipeSignal, Pipe};
-use crate::sys::{Errno, RawFd};
+use crate::sys::{self, Errno, RawFd};
 use std::sync::atomic::Ordering;
 
 /// The size of the buffer between two sockets. More gains nothing; the pipe's usual 64 KiB cost a tenth.
@@ -328,8 +328,20 @@ impl<'a> Flow<'a> {
         let (received, size) = match self.buffer.take().map_or_else(Buffer::new, Ok)? {
             Buffer::Kernel { pipe, .. } => {
                 socket.keep_from_blocking()?;
-                let received = pipe.fill(descriptor, PIPE);
-                if received.is_err_and(cannot) {
+                let mut received = pipe.fill(descriptor, PIPE);
+                let mut stuck = false;
+                if nothing(received) {
+                    // In front of urgent data splice(2) finds nothing, or the end, whatever lies behind it. A look finds that.
+                    match system::receive(descriptor, &mut [0], system::PEEK) {
+                        Ok(0) => {}
+                        Ok(_) => {
+                            received = pipe.fill(descriptor, PIPE); // it may have come just now
+                            stuck = nothing(received);
+                        }
+                        Err(errno) => received = Err(errno),
+                    }
+                }
+                if stuck || received.is_err_and(cannot) {
                     self.buffer = Some(Buffer::in_memory()?);
                     return Ok(true);
                 }
@@ -406,6 +418,10 @@ impl<'a> Flow<'a> {
         }
         Ok(false)
     }
+}
+
+fn nothing(received: sys::Result<usize>) -> bool {
+    matches!(received, Ok(0) | Err(Errno::EAGAIN))
 }
 
 /// The error of one side, which the call's own words cannot name.

@@ -383,6 +383,31 @@ static void a_reset_is_reported_after_what_came_before_it(void)
 }
 
 /* A side that reads no more: what it had to say still comes, and no signal does. */
+/* The byte itself stays out of band, as for every read; what follows it is passed on. */
+static void urgent_data_does_not_hold_up_what_follows(void)
+{
+    for (int ended = 0; ended < 2; ended++) {
+        line l;
+        join_ends(&l, tcp_pair);
+        send_text(l.far[0], "before ");
+        CHECK(send(sock_fd(l.far[0]), "!", 1, MSG_OOB), ==, 1);
+        send_text(l.far[0], "and after");
+        if (ended) {
+            struct pollfd near = { .fd = sock_fd(l.near[0]), .events = POLLRDHUP };
+            CHECK(sock_shutdown(l.far[0], SOCK_WRITE), ==, 0);
+            CHECK(poll(&near, 1, 10000), ==, 1);
+        }
+        start_relay(&l);
+        expect_text(l.far[1], "before and after");
+        call_wait_asleep(&l.relay);
+        send_text(l.far[1], "and the answer");
+        expect_text(l.far[0], "and the answer");
+        for (int i = ended; i < 2; i++) CHECK(sock_shutdown(l.far[i], SOCK_WRITE), ==, 0);
+        CHECK(call_join(&l.relay), ==, 30);
+        close_line(&l);
+    }
+}
+
 static void a_side_that_stops_reading_is_heard_out(void)
 {
     line l;
@@ -682,6 +707,7 @@ static const test_case cases[] = {
     BOTH_CASES(either_stream_ends_it_in_any_direction),
     CASE(a_reset_is_reported_after_what_came_before_it),
     CASE(a_reset_is_never_passed_on_as_an_end),
+    CASE(urgent_data_does_not_hold_up_what_follows),
     CASE(a_side_that_stops_reading_is_heard_out),
     CASE(the_callers_signal_mask_stays_as_it_is),
     CASE(bad_arguments_are_refused),
