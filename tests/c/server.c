@@ -195,23 +195,33 @@ static void count_this_thread(sock_t connection, void *context)
     atomic_fetch_add(&began_threads, 1);
 }
 
+static int64_t call_wait_and_count(call *c)
+{
+    int64_t code = sock_server_wait(c->socket);
+    return code < 0 ? code : atomic_load(&ended_threads);
+}
+
 static void with_a_server_that_has_stopped_its_threads_have_ended(void)
 {
+    static const char *const ways[] = { "close", "stop", "wait", "stop beside a wait" };
     CHECK(pthread_key_create(&late, end_late), ==, 0);
-    for (int way = 0; way < 3; way++) {
+    for (int way = 0; way < 4; way++) {
         served s = serve(count_this_thread, NULL);
+        call waiter = { .run = call_wait_and_count, .socket = s.server };
         atomic_store(&began_threads, 0);
         atomic_store(&ended_threads, 0);
         int clients[6];
         for (int i = 0; i < 6; i++) clients[i] = raw_connect(s.port);
         WAIT_UNTIL(server_info(s.server).active == 6);
+        context("%s", ways[way]);
+        if (way == 3) call_start(&waiter);
+        if (way == 3) call_wait_asleep(&waiter);
         for (int i = 5; i >= 0; i--) {
             raw_send(clients[i], "x", 1);
             CHECK(raw_drain(clients[i]), ==, 0);
             raw_close(clients[i]);
         }
-        context("%s", way == 0 ? "close" : way == 1 ? "stop" : "wait");
-        if (way == 1) CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
+        if (way == 1 || way == 3) CHECK(sock_server_stop(s.server, SOCK_FOREVER), ==, 0);
         if (way == 2) {
             CHECK(sock_cancel(s.listener), ==, 0);
             CHECK(sock_server_wait(s.server), ==, 0);
@@ -219,6 +229,7 @@ static void with_a_server_that_has_stopped_its_threads_have_ended(void)
         if (way == 0) CHECK(sock_close(s.server), ==, 0);
         CHECK(atomic_load(&began_threads), >, 0);
         CHECK(atomic_load(&ended_threads), ==, atomic_load(&began_threads));
+        if (way == 3) CHECK(call_join(&waiter), ==, atomic_load(&began_threads));
         if (way != 0) CHECK(sock_close(s.server), ==, 0);
     }
     context(NULL);

@@ -558,10 +558,10 @@ impl Server {
         if scope::is_inside_of(self.number) || !self.stopped.load(Ordering::Acquire) {
             return;
         }
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads.permanent.into_iter().chain(threads.handlers.into_values()) {
-            thread.join();
-        }
+        // Locked until they are gone: whoever comes second waits for them too. They have no use for the lock any more.
+        let mut threads = lock(&self.threads);
+        let Threads { permanent, handlers, .. } = std::mem::take(&mut *threads);
+        permanent.into_iter().chain(handlers.into_values()).for_each(Thread::join);
     }
 
     /// What `make` makes, for which there may be no memory at first. None if the server stops before there is.
