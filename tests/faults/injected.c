@@ -845,7 +845,6 @@ static void a_full_epoll_is_a_limit(void)
     CHECK(sock_close(poller), ==, 0);
 }
 
-/* On Linux the descriptor is gone whatever close says, and its number may already be somebody else's. */
 /* A fiber's wait for its connection, or for a descriptor without a handle, cannot begin, or its end cannot be looked at. */
 typedef struct piped { int ends[2]; bool reads; fault_plan plan; atomic_int entered; atomic_llong result; } piped;
 
@@ -909,6 +908,7 @@ static void without_an_eventfd_a_wait_does_not_spin(void)
     close_pair(pair);
 }
 
+/* On Linux the descriptor is gone whatever close says, and its number may already be somebody else's. */
 static void a_close_that_fails_is_not_repeated(void)
 {
     static const int errors[] = { EINTR, EIO };
