@@ -1,6 +1,7 @@
 //! Chapter 10: about a handle, about the library.
 
 use super::handle::sock_t;
+use super::options::sock_family;
 use super::{Subject, boundary, output_size, put_sized};
 use crate::net::log::{self, Level};
 use crate::net::{information, registry};
@@ -52,11 +53,11 @@ pub unsafe extern "C" fn sock_get_info(s: sock_t, out: *mut sock_info) -> c_int 
             size,
             kind: about.kind as c_int,
             family: match about.family {
-                Some(Family::Unix) => 1,
-                Some(Family::V4) => 4,
-                Some(Family::V6) => 6,
-                None => 0,
-            },
+                Some(Family::Unix) => sock_family::SOCK_UNIX,
+                Some(Family::V4) => sock_family::SOCK_IPV4,
+                Some(Family::V6) => sock_family::SOCK_IPV6,
+                None => sock_family::SOCK_ANY,
+            } as c_int,
             bytes_read: about.bytes_read,
             bytes_written: about.bytes_written,
             resolve_us: about.resolve_us,
