@@ -77,7 +77,7 @@ void network_begin(void)
     need("ip");
     if (access("/proc/net/if_inet6", F_OK) != 0) skip("no IPv6 in this kernel");
     if (!enter_namespaces()) skip("namespaces are not allowed here: %s", strerror(errno));
-    CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && errno == EINVAL) skip("the root folder is not a mount point: a chroot");
     run("ip link set lo up");
     run("ip address add 192.0.2.1/24 dev lo");
     run("ip address add 2001:db8::1/64 dev lo nodad");
