@@ -215,7 +215,7 @@ impl Options<'_> {
 
 fn device_error(device: &CStr, errno: Errno) -> Error {
     let code = if errno == Errno::ENODEV { Code::InvalidArgument } else { Error::from(errno).code };
-    Error::text(code, format_args!("device {}", device.to_bytes().escape_ascii())).errno(errno)
+    Error::text(code, format_args!("cannot use device {}", device.to_bytes().escape_ascii())).errno(errno)
 }
 
 /// What a listener's connections get besides what they inherit in the kernel.
