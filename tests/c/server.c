@@ -683,6 +683,31 @@ static void a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer(v
     raw_close(client);
 }
 
+static void answer_and_linger(sock_t connection, void *context)
+{
+    CHECK(sock_set_option(connection, SOCK_OPT_LINGER_MS, 5000), ==, 0);
+    answer_at_length(connection, context);
+}
+
+/* Only a linger of no time asks for a reset, which the peer would get here as long as it sends. */
+static void a_handler_that_lingers_loses_none_of_its_answer(void)
+{
+    static char buffer[LONG_ANSWER];
+    served s = serve(answer_and_linger, NULL);
+    int client = raw_connect(s.port), little = 4096;
+    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    raw_send(client, "x", 1);
+    WAIT_UNTIL(server_info(s.server).finished == 1);
+    for (int i = 0; i < 50; i++) {
+        raw_send(client, "x", 1);
+        sleep_ms(1);
+    }
+    raw_receive(client, buffer, sizeof buffer);
+    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    raw_close(client);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 static void a_stop_right_behind_the_answer_loses_none_of_it(void)
 {
     static char buffer[LONG_ANSWER];
@@ -1391,6 +1416,7 @@ static void handlers_that_stop_each_others_servers_come_back(void)
     X(the_peer_gets_what_was_written_though_its_data_was_left_unread)     \
     X(who_only_waits_for_its_peer_is_not_cut)                             \
     X(a_handler_may_leave_its_connection_to_be_reset)                     \
+    X(a_handler_that_lingers_loses_none_of_its_answer)                    \
     X(a_peer_that_goes_on_sending_gets_the_answer_and_its_end)            \
     X(a_unix_connection_closes_at_once)                                   \
     X(a_handler_may_close_its_connection)                                 \
