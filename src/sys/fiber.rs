@@ -73,7 +73,8 @@ impl Stacks {
         if let Some(stack) = self.warm.pop().or_else(|| self.cold.pop()) {
             return Ok(stack);
         }
-        self.map()?;
+        // If there is no room for so many, there may be for one.
+        self.map(TOGETHER).or_else(|_| self.map(1))?;
         self.cold.pop().ok_or(Errno::ENOMEM)
     }
 
@@ -87,12 +88,12 @@ impl Stacks {
         self.cold.push(stack);
     }
 
-    /// Maps more stacks.
-    fn map(&mut self) -> Result<()> {
+    /// Maps `count` more stacks.
+    fn map(&mut self, count: usize) -> Result<()> {
         let each = self.size + self.page;
-        let length = each.checked_mul(TOGETHER).ok_or(Errno::ENOMEM)?;
+        let length = each.checked_mul(count).ok_or(Errno::ENOMEM)?;
         // All may come back: giving back needs no memory.
-        self.cold.try_reserve(self.mapped + TOGETHER).map_err(|_| Errno::ENOMEM)?;
+        self.cold.try_reserve(self.mapped + count).map_err(|_| Errno::ENOMEM)?;
         self.warm.try_reserve(WARM).map_err(|_| Errno::ENOMEM)?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
         // SAFETY: a new mapping, at an address of the kernel's choice.
@@ -103,7 +104,7 @@ impl Stacks {
         let mapping = Shared::new(Mapping { address, length })?;
         // SAFETY: the mapping above. A huge page would make every stack resident; without the advice there is only more memory in use.
         unsafe { libc::madvise(address, length, libc::MADV_NOHUGEPAGE) };
-        for number in 0..TOGETHER {
+        for number in 0..count {
             let bottom = address as usize + number * each;
             self.guard(bottom)?;
             let (Some(bottom), Some(top)) = (NonZeroUsize::new(bottom), NonZeroUsize::new(bottom + each)) else {

@@ -163,6 +163,23 @@ static void stacks_are_as_large_as_was_asked_for(void)
     }
 }
 
+/* Stacks are mapped sixteen at a time, unless only one fits. */
+static void a_stack_is_found_where_there_is_no_room_for_many(void)
+{
+    if (under_memcheck()) skip("the checker maps what it likes");
+    int depth = 1;
+    struct rlimit room;
+    CHECK(getrlimit(RLIMIT_AS, &room), ==, 0);
+    room.rlim_cur = (rlim_t)4 << 30;
+    CHECK(setrlimit(RLIMIT_AS, &room), ==, 0);
+    served s = serve_on(1, use_the_stack, &depth, 1 << 30);
+    int clients[2];
+    for (int c = 0; c < 2; c++) clients[c] = raw_connect(s.port);
+    for (int c = 0; c < 2; c++) raw_echoes(clients[c], "x");
+    for (int c = 0; c < 2; c++) raw_close(clients[c]);
+    CHECK(sock_close(s.server), ==, 0);
+}
+
 static void memory_goes_back_when_load_falls(void)
 {
     enum { CLIENTS = 400 };
@@ -1464,6 +1481,7 @@ static const test_case cases[] = {
     CASE(a_logger_that_waits_holds_up_no_other_fiber),
     CASE(running_over_the_stack_hits_the_guard_page),
     CASE(stacks_are_as_large_as_was_asked_for),
+    CASE(a_stack_is_found_where_there_is_no_room_for_many),
     CASE(memory_goes_back_when_load_falls),
     CASE(a_busy_fiber_starves_nobody),
     SLOW_CASE(a_client_that_never_reads_holds_up_only_itself),
