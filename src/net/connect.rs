@@ -44,7 +44,8 @@ pub fn begin(address: &Address, plan: &Plan) -> Result<Begun> {
 /// The outcome of a connection that was under way, once its socket is writable.
 pub fn finish(socket: OwnedFd, address: &Address) -> Result<OwnedFd> {
     option::take_error(socket.as_raw_fd())?;
-    system::peer_address(socket.as_raw_fd())?;
+    // Without an error it was connected: if it is not any more, the peer has reset it since then.
+    system::peer_address(socket.as_raw_fd()).map_err(|errno| if errno == Errno::ENOTCONN { Errno::ECONNRESET } else { errno })?;
     check_self(socket, address)
 }
 

@@ -75,6 +75,17 @@ static void an_interrupted_unix_connect_is_made_once(void)
     CHECK(rmdir(path), ==, 0);
 }
 
+/* The listener may go away between two looks at the socket. */
+static void a_connection_that_is_gone_at_once_was_reset(void)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    fail_always("getpeername", ENOTCONN);
+    CHECK(sock_open("127.0.0.1", port_text(port), SOCK_OPTIONS(.timeout_ms = 5000)), ==, SOCK_ECONNRESET);
+    fault_disarm();
+    raw_close(listener);
+}
+
 static void an_unreadable_result_is_no_success(void)
 {
     uint16_t port;
@@ -998,6 +1009,7 @@ static void forks_are_noticed_where_no_page_is_wiped(void)
 static const test_case cases[] = {
     CASE(a_connect_interrupted_after_its_syn_is_completed),
     CASE(an_interrupted_unix_connect_is_made_once),
+    CASE(a_connection_that_is_gone_at_once_was_reset),
     CASE(an_unreadable_result_is_no_success),
     CASE(without_multipath_in_the_kernel_it_is_plain_tcp),
     CASE(the_resolvers_failures_have_their_codes),
