@@ -31,6 +31,8 @@ export BUILD CC CXX CARGO LIBRARY_SHARED LIBRARY_STATIC TEST_SECONDS
 .DEFAULT_GOAL = all
 .PHONY: all test check-repeat check-long check-deep check-deep-sample clean help FORCE
 .DELETE_ON_ERROR:
+# It is committed: a build that fails must not take it away.
+.PRECIOUS: $(HEADER)
 
 all: $(LIBRARY_STATIC) $(HEADER) $(BUILD)/lib/.linked ## build the library
 
