@@ -658,25 +658,39 @@ static void answer_at_length(sock_t connection, void *context)
     CHECK(sock_write(connection, text, sizeof text), ==, sizeof text);
 }
 
+/* A client that has room for little of the answer. */
+static int slow_client(const served *s)
+{
+    int client = raw_connect(s->port), little = 4096;
+    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    return client;
+}
+
+/* Goes on sending for a while, then takes the answer, all of it. */
+static void send_on_and_take_the_answer(int client, int64_t pause_ms)
+{
+    static char buffer[LONG_ANSWER];
+    for (int i = 0; i < 50; i++) {
+        raw_send(client, "x", 1);
+        sleep_ms(pause_ms);
+    }
+    raw_receive(client, buffer, sizeof buffer);
+    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+}
+
 /* When it would hold up the end of the server, a peer is listened to until it has got all that was written, and no longer. */
 static void a_peer_that_goes_on_sending_holds_up_no_end_once_it_has_the_answer(void)
 {
-    static char buffer[LONG_ANSWER];
     served s = serve(answer_at_length, NULL);
-    int client = raw_connect(s.port), little = 4096;
-    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    int client = slow_client(&s);
     WAIT_UNTIL(server_info(s.server).active == 1);
     call stop = { .run = call_stop, .socket = s.server };
     call_start(&stop);
     call_wait_asleep(&stop);
     raw_send(client, "x", 1);
     WAIT_UNTIL(server_info(s.server).finished == 1);
-    for (int i = 0; i < 50; i++) { /* for longer than it would be listened to in silence */
-        raw_send(client, "x", 1);
-        sleep_ms(30); /* the server looks every 10 ms whether all has arrived */
-    }
-    raw_receive(client, buffer, sizeof buffer);
-    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    /* For longer than it would be listened to in silence; the server looks every 10 ms whether all has arrived. */
+    send_on_and_take_the_answer(client, 30);
     CHECK(ms_of_sending(client, &stop.done), <, 5000);
     CHECK(call_join(&stop), ==, 0);
     CHECK(sock_close(s.server), ==, 0);
@@ -692,40 +706,26 @@ static void answer_and_linger(sock_t connection, void *context)
 /* Only a linger of no time asks for a reset, which the peer would get here as long as it sends. */
 static void a_handler_that_lingers_loses_none_of_its_answer(void)
 {
-    static char buffer[LONG_ANSWER];
     served s = serve(answer_and_linger, NULL);
-    int client = raw_connect(s.port), little = 4096;
-    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    int client = slow_client(&s);
     raw_send(client, "x", 1);
     WAIT_UNTIL(server_info(s.server).finished == 1);
-    for (int i = 0; i < 50; i++) {
-        raw_send(client, "x", 1);
-        sleep_ms(1);
-    }
-    raw_receive(client, buffer, sizeof buffer);
-    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    send_on_and_take_the_answer(client, 1);
     raw_close(client);
     CHECK(sock_close(s.server), ==, 0);
 }
 
 static void a_stop_right_behind_the_answer_loses_none_of_it(void)
 {
-    static char buffer[LONG_ANSWER];
     served s = serve(answer_at_length, NULL);
-    int client = raw_connect(s.port), little = 4096;
-    CHECK(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), ==, 0);
+    int client = slow_client(&s);
     raw_send(client, "x", 1);
     WAIT_UNTIL(server_info(s.server).finished == 1);
     call stop = { .run = call_stop, .socket = s.server };
     call_start(&stop);
     sock_address address;
     WAIT_UNTIL(sock_local_address(s.listener, &address) == SOCK_EHANDLE);
-    for (int i = 0; i < 50; i++) {
-        raw_send(client, "x", 1);
-        sleep_ms(1);
-    }
-    raw_receive(client, buffer, sizeof buffer);
-    CHECK(pattern_mismatch(buffer, sizeof buffer, 0), ==, sizeof buffer);
+    send_on_and_take_the_answer(client, 1);
     CHECK(call_join(&stop), ==, 0);
     CHECK(sock_close(s.server), ==, 0);
     raw_close(client);
