@@ -502,7 +502,8 @@ mod tests {
     #[test]
     fn only_what_tells_of_nothing_but_an_error_disturbs() {
         let refused = UdpSocket::bind("127.0.0.1:0").unwrap();
-        refused.connect("127.0.0.2:9").unwrap(); // where nobody is
+        let gone = UdpSocket::bind("127.0.0.2:0").and_then(|socket| socket.local_addr()).unwrap();
+        refused.connect(gone).unwrap();
         refused.send(b"x").unwrap();
         let mut watch = [Watch::new(refused.as_raw_fd(), poll::IN)];
         poll::poll(&mut watch, None).unwrap();
